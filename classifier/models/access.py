@@ -1,0 +1,131 @@
+"""Who may ask and who asked: User, ApiKey, ApiRequest, and what keeps a repeated or a refused call honest."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.db.models import F
+from django.utils import timezone
+from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
+
+
+class Scope(models.TextChoices):
+    """What a key may do; the same words as the roles' permissions."""
+
+    PREDICT = "predict"
+    LABEL = "label"
+    READ = "read"
+    RUN = "run"
+    PROMOTE = "promote"
+    METRICS = "metrics"
+
+
+class User(AbstractUser):
+    """A person who signs in. Our own from the first migration, so that a field can be added to it later."""
+
+    class Meta(AbstractUser.Meta):
+        permissions = [(f"scope_{scope}", f"May {scope} by API and pages") for scope in Scope.values]
+
+
+def check_scopes(scopes: object) -> None:
+    known = ", ".join(Scope.values)
+    if not isinstance(scopes, list) or not scopes or not set(map(str, scopes)) <= set(Scope.values):
+        raise ValidationError(f"Scopes must be a list of at least one of: {known}; found {scopes!r}.")
+
+
+class ApiKeyManager(BaseAPIKeyManager):
+    """Makes keys: `create_key(name=..., scopes=[...])` returns the row and the key, which is shown once."""
+
+
+class ApiKey(AbstractAPIKey):
+    """A client's key, hashed. Its primary key holds the hash, so other rows point at `prefix`."""
+
+    scopes = models.JSONField(default=list, validators=[check_scopes])
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyManager()
+
+    class Meta(AbstractAPIKey.Meta):
+        abstract = False
+
+    def touch(self, now: datetime) -> None:
+        """Notes the use, at most once a minute: a busy key must not become a hot row."""
+        if self.last_used_at is None or now - self.last_used_at >= timedelta(minutes=1):
+            self.last_used_at = now
+            type(self).objects.filter(prefix=self.prefix).update(last_used_at=now)
+
+
+class ApiRequest(models.Model):
+    """One authenticated call, refused ones too."""
+
+    key = models.ForeignKey(
+        ApiKey, to_field="prefix", on_delete=models.SET_NULL, null=True, blank=True, related_name="requests"
+    )
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    route = models.CharField(max_length=60, help_text="The route's name, never a path.")
+    method = models.CharField(max_length=7)
+    status = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=60, blank=True, help_text="The problem's code when it was refused.")
+    n_tickets = models.PositiveSmallIntegerField(default=0, help_text="Tickets that were stored for it.")
+    latency_ms = models.FloatField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route} {self.status}"
+
+
+class IdempotentAnswer(models.Model):
+    """The first answer to a call that named an Idempotency-Key; a repeated call gets it again."""
+
+    key = models.ForeignKey(ApiKey, to_field="prefix", on_delete=models.CASCADE, null=True, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
+    idempotency_key = models.CharField(max_length=200)
+    body_sha256 = models.CharField(max_length=64, help_text="Of the first call's body and query.")
+    answer = models.TextField(help_text="The first call's answer, JSON.")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["key", "idempotency_key"], name="idempotent_answer_once_per_key"),
+            models.UniqueConstraint(fields=["user", "idempotency_key"], name="idempotent_answer_once_per_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Answer {self.pk}"
+
+
+class RefusalMinuteManager(models.Manager["RefusalMinute"]):
+    def count_one(self, *, code: str, now: datetime) -> None:
+        """Adds one refusal to its minute: a row a minute and code, however many are refused."""
+        minute = now.replace(second=0, microsecond=0)
+        for _ in range(2):
+            if self.filter(minute=minute, code=code).update(count=F("count") + 1):
+                return
+            try:
+                with transaction.atomic():
+                    self.create(minute=minute, code=code, count=1)
+                return
+            except IntegrityError:
+                continue  # another process made the row in between
+
+
+class RefusalMinute(models.Model):
+    """How many calls were refused before they said who they are, per minute: no row a call, so nobody fills the disk."""
+
+    minute = models.DateTimeField()
+    code = models.CharField(max_length=60)
+    count = models.PositiveIntegerField()
+
+    objects = RefusalMinuteManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "code"], name="refusal_minute_once_per_code")]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.code} at {self.minute}"

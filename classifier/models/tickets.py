@@ -1,0 +1,182 @@
+"""What is asked, what is answered and what was right: Category, Ticket, Prediction, Label."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from classifier.ml.text import normalise
+
+
+class Split(models.TextChoices):
+    """Where a labelled ticket stands, for good. EXCLUDED: its near-duplicates stand in two splits."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    EXCLUDED = "excluded"
+
+
+class CategoryQuerySet(models.QuerySet["Category"]):
+    def active(self) -> CategoryQuerySet:
+        return self.filter(active=True)
+
+
+class Category(models.Model):
+    """One answer that a ticket can get. The slug never changes; a retired category is no longer answered."""
+
+    slug = models.SlugField(max_length=100, unique=True, allow_unicode=True)
+    name = models.CharField(max_length=100)
+    description = models.TextField(blank=True, help_text="One line that tells people and clients what belongs here.")
+    active = models.BooleanField(default=True, help_text="A retired category is not answered any more.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = CategoryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("slug",)
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class TicketQuerySet(models.QuerySet["Ticket"]):
+    def labelled(self) -> TicketQuerySet:
+        """Tickets with a current label."""
+        return self.filter(labels__ended_at=None, labels__isnull=False)
+
+    def with_digest_of(self, text: str) -> TicketQuerySet:
+        return self.filter(text_digest=Ticket.digest(text))
+
+
+class Ticket(models.Model):
+    """A text that was asked about or imported. Split and group are set when it is first labelled and never move."""
+
+    class Source(models.TextChoices):
+        IMPORT = "import"
+        API = "api"
+        PAGE = "page"
+
+    text = models.TextField()
+    # Of the normalised text: finds the same text again without an index over the text itself.
+    text_digest = models.CharField(max_length=32, db_index=True, editable=False)
+    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True)  # noqa: DJ001 (NULL: has none)
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.API)
+    is_demo = models.BooleanField(default=False)
+    split = models.CharField(max_length=10, choices=Split.choices, null=True, blank=True)  # noqa: DJ001 (NULL: unlabelled)
+    # The id of the first ticket of its near-duplicates; no foreign key, so that this one may be deleted.
+    group = models.BigIntegerField(null=True, blank=True, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True, editable=False)
+
+    objects = TicketQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(split=None, group=None) | Q(split__isnull=False, group__isnull=False),
+                name="ticket_split_and_group_together",
+            ),
+            models.CheckConstraint(condition=~Q(text=""), name="ticket_text_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Ticket {self.pk}"  # never the text: this reaches logs and the admin's history
+
+    def save(self, **options: Any) -> None:
+        if self.text_digest == "":
+            self.text_digest = self.digest(self.text)
+        super().save(**options)
+
+    @staticmethod
+    def digest(text: str) -> str:
+        """128 bits of SHA-256 of the normalised text, in hex: enough that two texts never meet by chance."""
+        return hashlib.sha256(normalise(text).encode()).hexdigest()[:32]
+
+
+class TicketBand(models.Model):
+    """One MinHash band of a labelled ticket: near-duplicates share at least one (classifier/ml/text.py)."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="bands")
+    band = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.band} of ticket {self.ticket_id}"
+
+
+class LabelQuerySet(models.QuerySet["Label"]):
+    def current(self) -> LabelQuerySet:
+        return self.filter(ended_at=None)
+
+    def for_training(self) -> LabelQuerySet:
+        """Current labels that a person stands behind, of real tickets of active categories."""
+        return self.current().filter(
+            source__in=Label.CONFIRMED, ticket__is_demo=False, category__active=True
+        )
+
+
+class Label(models.Model):
+    """What was right for a ticket, by whom, since when. A correction ends a label and never erases it."""
+
+    class Source(models.TextChoices):
+        IMPORT = "import"
+        AGENT = "agent"
+        API = "api"
+        REVIEWER = "reviewer"
+
+    CONFIRMED = (Source.IMPORT, Source.AGENT, Source.REVIEWER)  # a person stands behind these
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="labels")
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="labels")
+    source = models.CharField(max_length=10, choices=Source.choices)
+    by = models.ForeignKey("classifier.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = LabelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["ticket"], condition=Q(ended_at=None), name="label_one_current_per_ticket"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(ended_at__gte=F("created_at")), name="label_ends_after_it_began"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} for ticket {self.ticket_id}"
+
+
+class Prediction(models.Model):
+    """What a version answered for a ticket. Written in one statement by storing.py; never changed."""
+
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="predictions")
+    version = models.ForeignKey("classifier.ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="predictions")
+    request = models.ForeignKey(
+        "classifier.ApiRequest", on_delete=models.SET_NULL, null=True, blank=True, related_name="predictions"
+    )
+    confidence = models.FloatField()
+    n_words = models.IntegerField(help_text="Words of the text, for drift.")
+    unknown_share = models.FloatField(help_text="Share of the words that the version has never seen, 0 to 1.")
+    is_demo = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confidence__gte=0, confidence__lte=1), name="prediction_confidence_is_a_probability"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Prediction {self.pk}"

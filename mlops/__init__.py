@@ -1,0 +1,1 @@
+"""Model operations: makes versions, judges them, promotes them and watches them."""

@@ -1,0 +1,140 @@
+"""What the operations leave on record: frozen datasets, training runs, promotions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from classifier.models import ModelVersion
+
+LEASE = timedelta(minutes=2)  # renewed at every step; the longest step between two is a fit, about 20 s
+
+
+class Frozen(RuntimeError):
+    """A row that is a record was to be changed or removed."""
+
+
+class Dataset(models.Model):
+    """The labelled tickets a run trained on, frozen. `members` is {split: {category: [ticket ids]}}."""
+
+    fingerprint = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of the texts and labels.")
+    members = models.JSONField()
+    counts = models.JSONField(help_text="{split: {category: tickets}}")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"dataset {self.pk}"
+
+    def save(self, **options: Any) -> None:
+        if self.pk is not None:
+            raise Frozen(f"{self} is frozen: a changed set of tickets is a new dataset.")
+        super().save(**options)
+
+    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+        raise Frozen(f"{self} is frozen: runs refer to it.")
+
+
+class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
+    def running(self) -> TrainingRunQuerySet:
+        return self.filter(status=TrainingRun.Status.RUNNING)
+
+    def abandoned(self, now: datetime) -> TrainingRunQuerySet:
+        """Runs that say they run, and whose lease ran out: their process is gone."""
+        return self.running().filter(lease_until__lt=now)
+
+
+class TrainingRun(models.Model):
+    """One attempt to make a version. The partial unique constraint on `running` is the lock."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        REJECTED = "rejected"
+        SKIPPED = "skipped"
+
+    class Trigger(models.TextChoices):
+        COMMAND = "command"
+        API = "api"
+        ADMIN = "admin"
+        SCHEDULE = "schedule"
+        DRIFT = "drift"
+
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
+    trigger = models.CharField(max_length=10, choices=Trigger.choices)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    recipe = models.CharField(max_length=40)
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, null=True, blank=True, related_name="runs")
+    version = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="run")
+    step = models.CharField(max_length=60, blank=True, help_text="What it does now, or did last.")
+    parameters = models.JSONField(default=dict)
+    metrics = models.JSONField(default=dict)
+    validation = models.JSONField(default=dict, help_text="The report on the data it was to train on.")
+    outcome = models.TextField(blank=True, help_text="Why it was rejected, skipped or failed, or what became of it.")
+    log = models.TextField(blank=True)
+    mlflow_run_id = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TrainingRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(fields=["status"], condition=Q(status="running"), name="training_run_one_running"),
+            models.CheckConstraint(
+                condition=~Q(status="running") | Q(lease_until__isnull=False, started_at__isnull=False),
+                name="training_run_running_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="succeeded") | Q(version__isnull=False, dataset__isnull=False),
+                name="training_run_succeeded_has_version",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+    def note(self, step: str, *, now: datetime) -> None:
+        """Writes the step it is at, a line of the log, and renews the lease."""
+        self.step, self.lease_until = step, now + LEASE
+        self.log += f"{now:%H:%M:%S} {step}\n"
+        self.save(update_fields=["step", "lease_until", "log"])
+
+
+class Promotion(models.Model):
+    """Which version went to production instead of which, since when, by whom, why. Only ever added to."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    replaced = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    reason = models.TextField()
+    forced = models.BooleanField(default=False, help_text="Promoted although the gate said no.")
+    verdict = models.JSONField(default=dict, help_text="What the gate said, rule by rule.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = [models.CheckConstraint(condition=~Q(reason=""), name="promotion_has_a_reason")]
+
+    def __str__(self) -> str:
+        return f"{self.version} to production"
+
+    def save(self, **options: Any) -> None:
+        if self.pk is not None:
+            raise Frozen("A promotion is a record and is not changed. Promote or roll back instead.")
+        super().save(**options)
+
+    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+        raise Frozen("A promotion is a record and is not removed.")

@@ -1,0 +1,1 @@
+"""Wiring: settings, addresses, the Celery application. No rule of the business lives here."""

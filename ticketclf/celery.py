@@ -1,0 +1,10 @@
+"""The Celery application; the worker and beat are started with `celery -A ticketclf.celery`."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketclf.settings")
+app = Celery("ticketclf")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,248 @@
+"""The settings: one file; what differs between machines are the environment variables of environment.py."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import environ
+from django.core.management.utils import get_random_secret_key
+
+from ticketclf import logs
+from ticketclf.environment import BadVariable, read
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Where things are written ---------------------------------------------------------------------
+VAR = read("TICKETCLF_VAR") or BASE_DIR / "var"
+MODELS_DIR = VAR / "models"
+REPORTS_DIR = VAR / "reports"
+SHIPPED_TICKETS = BASE_DIR / "data" / "raw" / "support_tickets.csv"
+NOT_WRITABLE = (
+    f"TICKETCLF_VAR must name a folder that can be written; {VAR} cannot ({{}}). "
+    "Name another folder or give this user the right to write there."
+)
+try:
+    VAR.mkdir(parents=True, exist_ok=True, mode=0o700)
+except OSError as error:
+    raise BadVariable(NOT_WRITABLE.format(error.strerror)) from None
+
+# --- Database -------------------------------------------------------------------------------------
+EMBEDDED_DATABASE = read("DATABASE_URL") is None
+try:
+    DATABASES = {"default": environ.Env.db_url_config(read("DATABASE_URL") or f"sqlite:///{VAR}/ticketclf.sqlite3")}
+except Exception:
+    raise BadVariable("DATABASE_URL cannot be read. Write postgres://user:password@host:5432/ticketclf.") from None
+if "sqlite" in DATABASES["default"]["ENGINE"]:
+    # Django's own defaults lost 3 % of the transactions of four writers to "database is locked"; these lose none.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",
+    }
+else:
+    # Connections are kept, and looked at before use: a restarted Postgres then costs no request an error.
+    DATABASES["default"].update(CONN_MAX_AGE=600, CONN_HEALTH_CHECKS=True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Secrets and hosts ----------------------------------------------------------------------------
+MIN_SECRET_KEY = 50  # what django's own deploy check demands
+
+
+def _secret_key() -> str:
+    """The secret key of the environment, or, on the embedded database, the one in the var folder, made at first use."""
+    given = read("SECRET_KEY")
+    if given is not None:
+        if len(given) < MIN_SECRET_KEY or len(set(given)) < 5:
+            raise BadVariable(
+                f"SECRET_KEY must have at least {MIN_SECRET_KEY} random characters; it has {len(given)}. Make one with: "
+                'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+            )
+        return str(given)
+    if not EMBEDDED_DATABASE:
+        raise BadVariable(
+            "SECRET_KEY must be set when DATABASE_URL is; it is missing. Make one with: "
+            'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
+    kept = VAR / "secret_key"
+    if not kept.exists():
+        # Written whole under another name and then linked: of two first starts at once both read the same key.
+        fresh = VAR / f"secret_key.{os.getpid()}"
+        try:
+            fresh.touch(mode=0o600)
+            fresh.write_text(get_random_secret_key())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, kept)
+            fresh.unlink()
+        except OSError as error:
+            raise BadVariable(NOT_WRITABLE.format(error.strerror)) from None
+    return kept.read_text()
+
+
+SECRET_KEY = _secret_key()
+DEBUG = read("DEBUG")
+HTTPS = read("HTTPS")
+ALLOWED_HOSTS = read("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0  # a year, the least that preload lists take
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# A health probe inside the network speaks plain HTTP, and so does a scrape.
+SECURE_REDIRECT_EXEMPT = [r"^api/health/live$", r"^metrics$"]
+if read("BEHIND_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; also the largest body of the API
+
+# --- Applications ---------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "mlops",
+    "classifier",
+    "unfold",  # before the admin, whose templates it replaces
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_api_key",  # its abstract key; the table of its own stays empty
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "django_prometheus",
+    "django_structlog",
+]
+MIDDLEWARE = [
+    "classifier.requests.RequestMiddleware",  # outermost: it measures and counts what every other layer answers
+    "classifier.requests.MeasuredBefore",
+    "classifier.requests.LoggedRequest",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "classifier.requests.MeasuredAfter",
+]
+ROOT_URLCONF = "ticketclf.urls"
+WSGI_APPLICATION = "ticketclf.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served straight from the packages: `manage.py up` needs no collectstatic, which takes 17 s with compression.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- People ---------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "classifier.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+DISPLAY_TIME_ZONE = read("DISPLAY_TIME_ZONE")
+
+# --- API ------------------------------------------------------------------------------------------
+API_HOST = read("API_HOST")
+API_PORT = read("API_PORT")
+WEB_THREADS = read("WEB_THREADS")
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "classifier.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["classifier.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "classifier.problems.handle",
+    "UNAUTHENTICATED_USER": None,  # not an AnonymousUser: nobody is None
+    "STRICT_JSON": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ticketclf",
+    "DESCRIPTION": "A ticket's text in, a category with an honest confidence out.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["classifier.authentication.HasScope"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Background work ------------------------------------------------------------------------------
+REDIS_URL = read("REDIS_URL")
+WORKER_PROCESSES = read("WORKER_PROCESSES")
+CELERY_BROKER_URL = REDIS_URL or "redis://127.0.0.1:1/0"  # port 1 refuses at once: no broker unless `up` started one
+CELERY_TASK_IGNORE_RESULT = True  # results are rows
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True  # without it a task whose process is killed is lost silently
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"mlops.tasks.train": {"queue": "training"}}
+CELERY_TASK_TIME_LIMIT = 3300  # seconds; below the visibility timeout, so that no task runs twice
+CELERY_TASK_SOFT_TIME_LIMIT = 3240
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "unacked_restore_throttle": 1,  # a dead worker's tasks come back after 15 s, not 95 s
+    "socket_timeout": 1,  # a broker that accepts and does not answer blocks a caller for a second, not for twenty
+    "socket_connect_timeout": 1,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+
+# --- MLflow ---------------------------------------------------------------------------------------
+MLFLOW_TRACKING_URI = read("MLFLOW_TRACKING_URI") or f"sqlite:///{VAR}/mlflow/mlflow.sqlite3"
+MLFLOW_ARTIFACTS = VAR / "mlflow" / "artifacts"  # of an experiment kept in a database; a server keeps its own
+MLFLOW_EXPERIMENT_NAME = read("MLFLOW_EXPERIMENT_NAME")
+MODEL_NAME = read("MODEL_NAME")
+
+# --- Training and the gate ------------------------------------------------------------------------
+RECIPE = read("RECIPE")
+SEED = read("SEED")
+IMBALANCE_RATIO = read("IMBALANCE_RATIO")
+MIN_TICKETS_PER_CATEGORY = read("MIN_TICKETS_PER_CATEGORY")
+AUTO_PROMOTE = read("AUTO_PROMOTE")
+GATE_MIN_MACRO_F1 = read("GATE_MIN_MACRO_F1")
+GATE_MIN_GAIN = read("GATE_MIN_GAIN")
+
+# --- Logs and figures -----------------------------------------------------------------------------
+LOGGING = logs.configuration(level=read("LOG_LEVEL"), form=read("LOG_FORMAT"))
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # no address of a person in a log line
+PROMETHEUS_EXPORT_MIGRATIONS = False  # it would ask the database at every start
+UNFOLD = {
+    "SITE_TITLE": "ticketclf",
+    "SITE_HEADER": "ticketclf",
+    "SITE_SUBHEADER": "Support tickets, classified",
+    "SITE_SYMBOL": "confirmation_number",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
