@@ -23,6 +23,7 @@ NOT_WRITABLE = (
 )
 try:
     VAR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (VAR / "static").mkdir(exist_ok=True)  # WhiteNoise warns at each start where STATIC_ROOT is missing
 except OSError as error:
     raise BadVariable(NOT_WRITABLE.format(error.strerror)) from None
 

@@ -1,1 +1,4 @@
-"""The mathematics: texts to features, fits, scores. Knows no framework, no clock, no database; imports nothing here."""
+"""The mathematics of ticketclf: pure Python, numpy and scikit-learn. Nothing of Django, no clock, no database.
+
+This file imports nothing, so that a process which only serves does not pay for what only training needs.
+"""

@@ -1,0 +1,302 @@
+"""Rows out of a CSV or JSONL file of tickets, one at a time and with their line numbers. Nothing of the database."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import itertools
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from classifier.ml.validation import Row
+
+MAX_CHARACTERS = 10_000  # of a text: the longest that the API answers
+MAX_EXTERNAL_ID = 200  # characters, the width of the database's column
+MAX_FIELD = 1_000_000  # characters: far above any text, and a bound on what a quotation mark left open can swallow
+MAX_LINE = 2_000_000  # bytes: a file without line ends must not be read into memory whole
+JSON_ENDINGS = frozenset({".jsonl", ".ndjson", ".json"})
+DELIMITERS = (",", ";", "\t")
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read as tickets; the message names the place and the mend."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why one row cannot be used, found while it was read: a stable code, and words with the mend."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FileRow(Row):
+    """A row as the file has it; `number` is the line it begins on. A row with a fault has nothing else to trust."""
+
+    external_id: str | None = None
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that are read. One that is None is not; a split column need not be there."""
+
+    text: str
+    label: str
+    external_id: str | None
+    split: str | None
+
+    def options(self) -> dict[str, str]:
+        """The columns that must be there, each with the option that names another."""
+        options = {self.text: "--text-column", self.label: "--label-column"}
+        return options if self.external_id is None else {**options, self.external_id: "--external-id-column"}
+
+
+def read(
+    path: Path | str,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    external_id_column: str | None = None,
+    split_column: str | None = "split",
+) -> Iterator[FileRow]:
+    """The rows of a file, in its order and in constant memory: JSONL by its ending, else CSV with `,` `;` or tab.
+
+    A row that is broken by itself comes with its fault. Raises UnreadableFile, at the first row or at a later one,
+    for a file that is none: missing, empty, not UTF-8, without the columns, with a line or field that does not end.
+    """
+    path = Path(path)
+    columns = Columns(text=text_column, label=label_column, external_id=external_id_column, split=split_column)
+    rows_of = _json_rows if path.suffix.casefold() in JSON_ENDINGS else _csv_rows
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        found = {FileNotFoundError: "there is none", IsADirectoryError: "it is a folder"}.get(type(error), error.strerror)
+        raise UnreadableFile(f"{path} must be a file that can be read; {found}. Check the path.") from None
+    empty = True
+    with file:
+        for row in rows_of(_lines(file, path), columns, path):
+            empty = False
+            yield row
+    if empty:
+        raise UnreadableFile(f"{path} must hold at least one ticket; it has none. Export it again.")
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
+    """The decoded lines with their ends; a byte order mark of UTF-8 is taken off."""
+    begin = 0  # position of the line in the file, in bytes; a pipe has no tell()
+    for number in itertools.count(1):
+        raw = file.readline(MAX_LINE)
+        if not raw:
+            return
+        if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
+            raise UnreadableFile(
+                f"{path} must have lines of less than {MAX_LINE:,} bytes; line {number} is longer. "
+                "Check that it is a CSV or JSONL file."
+            )
+        if number == 1 and (raw.startswith(UTF_16_MARKS) or b"\0" in raw):
+            raise UnreadableFile(
+                f"{path} must be UTF-8; line 1 has NUL bytes or a mark of UTF-16. {_mend(path, 'UTF-16')}"
+            )
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x}, byte {begin + error.start} "
+                f"of the file. {_mend(path, 'WINDOWS-1252')}"
+            ) from None
+        begin += len(raw)
+        yield line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _mend(path: Path, encoding: str) -> str:
+    return f"Save it as UTF-8, or convert it: iconv -f {encoding} -t UTF-8 '{path.name}' > utf8{path.suffix}"
+
+
+def _check_columns(found: Collection[str], columns: Columns, path: Path) -> None:
+    """Raises UnreadableFile if a column that is needed is missing, with those that look like it."""
+    for wanted, option in columns.options().items():
+        if wanted in found:
+            continue
+        by_folded = {name.casefold(): name for name in found}
+        near = difflib.get_close_matches(wanted.casefold(), by_folded, n=3, cutoff=0.5)
+        guess = f"Did you mean {_names([by_folded[name] for name in near])}? " if near else ""
+        raise UnreadableFile(
+            f"{path} must have the column {wanted!r}; it has {_names(found)}. {guess}Name the right one with {option}."
+        )
+
+
+def _names(names: Collection[str]) -> str:
+    """Column names for an error: at most ten, none of them long."""
+    shown = ", ".join(repr(name[:40]) for name in itertools.islice(names, 10))
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "") or "no names"
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+def _csv_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[FileRow]:
+    csv.field_size_limit(MAX_FIELD)  # a switch of the whole process; csv's own 131,072 would cut off a swallowed file late
+    before = 0  # blank lines above the header
+    for first in lines:
+        if first.strip():
+            break
+        before += 1
+    else:
+        return
+    if "\r" in first.rstrip("\r\n"):
+        raise UnreadableFile(
+            f"{path} must end its lines with LF or CR LF; line 1 has CR alone. "
+            f"Convert it: tr '\\r' '\\n' < '{path.name}' > lines{path.suffix}"
+        )
+    delimiter = _delimiter(first, columns)
+    records = _csv_records(itertools.chain([first], lines), delimiter=delimiter, before=before, path=path)
+    _, header = next(records)
+    if isinstance(header, Fault):
+        raise UnreadableFile(f"{path} must begin with the names of its columns; line {before + 1} {header.message}")
+    header = [name.strip() for name in header]
+    _check_columns(header, columns, path)
+    for wanted, option in columns.options().items():
+        if header.count(wanted) > 1:
+            raise UnreadableFile(
+                f"{path} must have one column {wanted!r}; it has {header.count(wanted)}. Rename one, or use {option}."
+            )
+    for number, fields in records:
+        if isinstance(fields, Fault):
+            yield FileRow(number, None, None, fault=fields)
+        elif len(fields) != len(header):
+            yield FileRow(number, None, None, fault=_wrong_width(len(fields), len(header), delimiter))
+        else:
+            values = dict(zip(header, fields, strict=True))
+            yield _row(
+                number,
+                text=values[columns.text],
+                label=values[columns.label],
+                external_id=values.get(columns.external_id or ""),
+                split=values.get(columns.split or ""),
+            )
+
+
+def _delimiter(line: str, columns: Columns) -> str:
+    """The separator with which the header line has most of the wanted columns, then most columns at all."""
+
+    def rank(delimiter: str) -> tuple[int, int]:
+        names = [name.strip().strip('"') for name in line.split(delimiter)]
+        return len(set(columns.options()) & set(names)), len(names)
+
+    return max(DELIMITERS, key=rank)
+
+
+def _csv_records(
+    lines: Iterator[str], *, delimiter: str, before: int, path: Path
+) -> Iterator[tuple[int, list[str] | Fault]]:
+    """Records with the line each begins on, blank ones left out; a Fault for one whose quotation marks do not fit."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)  # strict: else a mark left open swallows rows unseen
+    while True:
+        number = before + reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "field larger" in str(error) or "end of data" in str(error):
+                raise UnreadableFile(
+                    f"{path} must close each quotation mark within {MAX_FIELD:,} characters; the row of line {number} "
+                    "does not. Double the marks inside a text, and put one at its begin and its end."
+                ) from None
+            last = before + reader.line_num
+            where = "has" if last == number else f"to line {last} have"
+            yield number, Fault("malformed_csv", f"{where} quotation marks or line ends out of place ({error}). Mend them.")
+            continue
+        if len(fields) > 1 or (fields and fields[0].strip()):
+            yield number, fields
+
+
+def _wrong_width(found: int, wanted: int, delimiter: str) -> Fault:
+    shown = "tab" if delimiter == "\t" else delimiter
+    return Fault(
+        "wrong_number_of_columns",
+        f"has {found} columns where the header has {wanted}. Put quotation marks around a text that holds a {shown!r}.",
+    )
+
+
+# --- JSONL ----------------------------------------------------------------------------------------
+def _json_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[FileRow]:
+    checked = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        record = _json_object(line)
+        if not checked and isinstance(record, Fault):
+            raise UnreadableFile(
+                f"{path} must hold one JSON object a line; line {number} {record.message} "
+                f"Convert a list: jq -c '.[]' '{path.name}' > lines.jsonl"
+            )
+        if isinstance(record, Fault):
+            yield FileRow(number, None, None, fault=record)
+            continue
+        if not checked:
+            _check_columns(record, columns, path)
+            checked = True
+        yield _json_row(number, record, columns)
+
+
+def _json_object(line: str) -> dict[str, Any] | Fault:
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        return Fault("json_too_deep", "is nested too deeply. A ticket needs one level.")
+    except ValueError as error:  # also for a number of thousands of digits
+        column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        return Fault("malformed_json", f"is no JSON{column}. Mend it.")
+    if not isinstance(record, dict):
+        return Fault("not_an_object", 'is no JSON object. Write {"text": "...", "label": "..."}.')
+    return record
+
+
+def _json_row(number: int, record: dict[str, Any], columns: Columns) -> FileRow:
+    external_id = record.get(columns.external_id) if columns.external_id else None
+    if isinstance(external_id, int) and not isinstance(external_id, bool):
+        external_id = str(external_id)  # a ticket's number is its id as well as its text
+    split = record.get(columns.split) if columns.split else None
+    values = {
+        columns.text: record.get(columns.text),
+        columns.label: record.get(columns.label),
+        columns.external_id: external_id,
+        columns.split: split,
+    }
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            fault = Fault("wrong_type", f"has in {name!r} something that is no text. Put it in quotation marks.")
+            return FileRow(number, None, None, fault=fault)
+    return _row(number, text=values[columns.text], label=values[columns.label], external_id=external_id, split=split)
+
+
+# --- Both -----------------------------------------------------------------------------------------
+def _row(number: int, *, text: str | None, label: str | None, external_id: str | None, split: str | None) -> FileRow:
+    """The row, or its fault if a value could not be stored. Whether it is empty or known is for others to judge."""
+    external_id = (external_id or "").strip() or None
+    fault = _fault(text or "", label or "", external_id or "")
+    if fault is not None:
+        return FileRow(number, None, None, fault=fault)
+    return FileRow(number, text, label, (split or "").strip() or None, external_id)
+
+
+def _fault(text: str, label: str, external_id: str) -> Fault | None:
+    if len(text) > MAX_CHARACTERS:
+        return Fault("text_too_long", f"has a text of {len(text):,} characters; {MAX_CHARACTERS:,} are possible. Cut it.")
+    values = text + label + external_id
+    if "\0" in values:
+        return Fault("nul_character", "has a NUL character, which cannot be stored. Remove it.")
+    if not values.isascii() and any("\ud800" <= character <= "\udfff" for character in values):
+        return Fault("lone_surrogate", "has half of a surrogate pair, which is no character. Remove or complete it.")
+    if len(external_id) > MAX_EXTERNAL_ID or not external_id.isprintable():
+        return Fault(
+            "invalid_external_id",
+            f"has an external id that is not 1 to {MAX_EXTERNAL_ID} printable characters. Shorten or clean it.",
+        )
+    return None
