@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -27,7 +28,7 @@ EXPLAINED = 10  # terms a ticket
 
 
 class PredictView(APIView):
-    """Answers tickets and stores them. A DRF view for schema and errors; `dispatch` takes a short path past the rest."""
+    """Answers tickets and stores them. DRF sees it for schema and errors; `dispatch` takes a short path past the rest."""
 
     scopes = (Scope.PREDICT,)
 
@@ -35,7 +36,11 @@ class PredictView(APIView):
         summary="Categories of up to 100 tickets, in order",
         request=inline_serializer(
             "PredictRequest",
-            {"tickets": serializers.ListField(child=serializers.CharField(max_length=10_000), min_length=1, max_length=100)},
+            {
+                "tickets": serializers.ListField(
+                    child=serializers.CharField(max_length=10_000), min_length=1, max_length=100
+                )
+            },
         ),
         parameters=[
             OpenApiParameter("probabilities", bool, description="1: the probabilities of all categories"),
@@ -135,10 +140,12 @@ def _read_body(request: HttpRequest) -> bytes:
     return request.body
 
 
-def _once(request: HttpRequest, caller: Caller, key: str, body: bytes, answer: Any) -> str:
+def _once(request: HttpRequest, caller: Caller, key: str, body: bytes, answer: Callable[[], str]) -> str:
     """The first call's answer for this Idempotency-Key; makes it if this is the first."""
     if not 0 < len(key.strip()) <= MAX_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable()):
-        wrong = problems.FieldError("Idempotency-Key", "invalid", f"Wanted 1 to {MAX_IDEMPOTENCY_KEY} ASCII characters.")
+        wrong = problems.FieldError(
+            "Idempotency-Key", "invalid", f"Wanted 1 to {MAX_IDEMPOTENCY_KEY} ASCII characters."
+        )
         raise Problem(400, "invalid_input", "The header Idempotency-Key is no key.", [wrong])
     digest = hashlib.sha256(request.META.get("QUERY_STRING", "").encode() + b"\n" + body).hexdigest()
     # Values that identify the call; a key of one caller means nothing to another.

@@ -35,7 +35,9 @@ class NoActiveCategory(RuntimeError):
     """The version in production knows no category that is still active."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"Version {number} knows no active category. Activate one in the admin, or train a version anew.")
+        super().__init__(
+            f"Version {number} knows no active category. Activate one in the admin, or train a version anew."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,7 @@ def _look_up() -> Serving:
 
 
 def load(version: ModelVersion) -> TextModel:
-    """The version's model, its digest checked: from this machine's file or, where that is missing or damaged, from the row.
+    """The version's model, its digest checked: from this machine's file or, where that is bad or missing, from the row.
 
     A good row also mends the file. Raises DamagedModel if neither is whole: nothing is ever answered from a bad copy.
     """
@@ -153,10 +155,9 @@ def answer(texts: Sequence[str]) -> Answered:
 
 def _answer(using: Serving, texts: Sequence[str]) -> Answered:
     answers = using.model.predict(texts)
-    if using.every_active:
-        best = answers.best
-    else:  # a retired category is not answered: the most likely of the others is
-        best = np.where(using.active, answers.probabilities, -1.0).argmax(axis=1)
+    # A retired category is not answered: the most likely of the others is.
+    masked = answers.probabilities if using.every_active else np.where(using.active, answers.probabilities, -1.0)
+    best = masked.argmax(axis=1)
     confidences = answers.probabilities[np.arange(len(best)), best].tolist()
     labels = [using.model.categories[index] for index in best.tolist()]
     return Answered(serving=using, answers=answers, best=best, labels=labels, confidences=confidences, stored=None)

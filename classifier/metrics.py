@@ -1,4 +1,4 @@
-"""Prometheus counters of the requests and the answers. Facts of the database are read at scrape, in mlops/metrics.py."""
+"""Prometheus counters of the requests and the answers, as this process saw them."""
 
 from prometheus_client import Counter, Histogram
 

@@ -1,4 +1,4 @@
-"""Errors under /api/ as problem details (RFC 9457): one shape, a stable code, never an echo of a text, a path or SQL."""
+"""Errors under /api/ as problem details (RFC 9457): one shape, a stable code, no echo of a text, a path or SQL."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def database_away() -> Problem:
 
 
 def too_large(limit: int) -> Problem:
-    return Problem(413, "body_too_large", f"A body may have {limit} bytes at most; this one has more. Send fewer tickets.")
+    return Problem(
+        413, "body_too_large", f"A body may have {limit} bytes at most; this one has more. Send fewer tickets."
+    )
 
 
 def from_exception(error: Exception) -> Problem | None:
@@ -85,7 +87,9 @@ def from_exception(error: Exception) -> Problem | None:
     if isinstance(error, DATABASE_AWAY):
         return database_away()
     if isinstance(error, exceptions.ValidationError):
-        return Problem(400, "invalid_input", "The input was refused; `errors` names each field.", list(_fields(error.detail)))
+        return Problem(
+            400, "invalid_input", "The input was refused; `errors` names each field.", list(_fields(error.detail))
+        )
     if isinstance(error, exceptions.APIException):
         return _from_drf(error)
     return None
@@ -105,13 +109,15 @@ def _from_drf(error: exceptions.APIException) -> Problem:
 
 def _fields(detail: Any, name: str = "") -> list[FieldError]:
     if isinstance(detail, dict):
-        return [found for key, value in detail.items() for found in _fields(value, f"{name}.{key}" if name else str(key))]
+        return [
+            found for key, value in detail.items() for found in _fields(value, f"{name}.{key}" if name else str(key))
+        ]
     if isinstance(detail, list):
         return [found for value in detail for found in _fields(value, name)]
     return [FieldError(name or "body", getattr(detail, "code", "invalid"), str(detail))]
 
 
-def handle(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+def handle(error: Exception, _context: dict[str, Any]) -> HttpResponse | None:
     """DRF's exception handler. None lets a defect of ours pass on to Django, which logs it and answers 500."""
     problem = from_exception(error)
     # Not DRF's Response: that would be rendered by the view's renderer, as YAML by the schema's.
@@ -127,7 +133,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not _is_api(request):
         return defaults.bad_request(request, exception)
     known = from_exception(exception)
-    return (known or Problem(400, "bad_request", "The request cannot be understood: check its address and headers.")).response()
+    return (
+        known or Problem(400, "bad_request", "The request cannot be understood: check its address and headers.")
+    ).response()
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -145,4 +153,6 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if not _is_api(request):
         return defaults.server_error(request)
-    return Problem(500, "server_error", "The server failed. The failure is in its log; send the call again later.").response()
+    return Problem(
+        500, "server_error", "The server failed. The failure is in its log; send the call again later."
+    ).response()

@@ -74,7 +74,7 @@ def _record(request: HttpRequest, response: HttpResponse, *, handler: str, secon
 def _except_predict(middleware: type) -> type:
     """The middleware, made to step aside for the predict route, of whose time it would take 14 to 30 %."""
 
-    class ExceptPredict(middleware):  # type: ignore[misc, valid-type]
+    class ExceptPredict(middleware):  # type: ignore[misc]
         def __call__(self, request: HttpRequest) -> HttpResponse:
             if request.path_info == PREDICT_PATH:
                 return self.get_response(request)  # type: ignore[no-any-return]

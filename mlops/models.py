@@ -38,7 +38,7 @@ class Dataset(models.Model):
             raise Frozen(f"{self} is frozen: a changed set of tickets is a new dataset.")
         super().save(**options)
 
-    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         raise Frozen(f"{self} is frozen: runs refer to it.")
 
 
@@ -136,5 +136,5 @@ class Promotion(models.Model):
             raise Frozen("A promotion is a record and is not changed. Promote or roll back instead.")
         super().save(**options)
 
-    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, using: Any = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
         raise Frozen("A promotion is a record and is not removed.")

@@ -63,7 +63,7 @@ def sha256_of(content: bytes) -> str:
 
 def make_key(*scopes: str, name: str = "test", **fields: Any) -> tuple[ApiKey, str]:
     """A key row and the key itself."""
-    return ApiKey.objects.create_key(name=name, scopes=list(scopes or ("predict",)), **fields)
+    return ApiKey.objects.make(name=name, scopes=list(scopes or ("predict",)), **fields)
 
 
 def make_ticket(text: str = "Where is my parcel?", **fields: Any) -> Ticket:
@@ -71,4 +71,6 @@ def make_ticket(text: str = "Where is my parcel?", **fields: Any) -> Ticket:
 
 
 def make_user(name: str = "ada", *, is_superuser: bool = False, **fields: Any) -> User:
-    return User.objects.create_user(name, password="a long enough one", is_superuser=is_superuser, is_staff=True, **fields)
+    return User.objects.create_user(
+        name, password="a long enough one", is_superuser=is_superuser, is_staff=True, **fields
+    )

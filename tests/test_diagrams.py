@@ -20,9 +20,13 @@ SERVICES = {"web", "worker", "beat", "db", "redis", "mlflow"}
 
 
 def test_the_readme_has_a_picture_of_the_parts():
-    names = set(re.findall(r"\b(\w+)[\[(]", (ROOT / "README.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]))
+    names = set(
+        re.findall(
+            r"\b(\w+)[\[(]", (ROOT / "README.md").read_text(encoding="utf-8").split("```mermaid")[1].split("```")[0]
+        )
+    )
 
-    assert SERVICES <= names
+    assert names >= SERVICES
 
 
 @pytest.mark.browser
@@ -34,12 +38,15 @@ def test_a_picture_renders(picture: str):
     if script is None:
         pytest.fail("Set TICKETCLF_TEST_MERMAID to the path of npm's mermaid/dist/mermaid.min.js, as .ci/run does.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"])
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
+        )
         page = browser.new_page()
         page.set_content("<body></body>")
         page.add_script_tag(path=script)
         svg = page.evaluate(
-            "async text => { mermaid.initialize({startOnLoad: false}); return (await mermaid.render('p', text)).svg }", picture
+            "async text => { mermaid.initialize({startOnLoad: false}); return (await mermaid.render('p', text)).svg }",
+            picture,
         )
         browser.close()
 

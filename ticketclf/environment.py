@@ -120,21 +120,43 @@ class Variable:
 POSTGRES = "postgres://user:password@host:5432/ticketclf"
 VARIABLES: tuple[Variable, ...] = (
     Variable("TICKETCLF_VAR", folder, None, "Folder for everything the program writes", "var"),
-    Variable("DATABASE_URL", address("postgres", "postgresql", "sqlite", form=POSTGRES), None,
-             f"Database, `{POSTGRES}`; unset: SQLite in the var folder"),
-    Variable("REDIS_URL", address("redis", "rediss", form="redis://:password@host:6379/0"), None,
-             "Broker, `redis://:password@host:6379/0`; unset: `manage.py up` starts an embedded Valkey"),
-    Variable("MLFLOW_TRACKING_URI", address("http", "https", "sqlite", "postgresql", "postgresql+psycopg",
-             form="http://host:5000 or postgresql://user:password@host/mlflow"), None,
-             "MLflow server or database; unset: SQLite in the var folder"),
+    Variable(
+        "DATABASE_URL",
+        address("postgres", "postgresql", "sqlite", form=POSTGRES),
+        None,
+        f"Database, `{POSTGRES}`; unset: SQLite in the var folder",
+    ),
+    Variable(
+        "REDIS_URL",
+        address("redis", "rediss", form="redis://:password@host:6379/0"),
+        None,
+        "Broker, `redis://:password@host:6379/0`; unset: `manage.py up` starts an embedded Valkey",
+    ),
+    Variable(
+        "MLFLOW_TRACKING_URI",
+        address(
+            "http",
+            "https",
+            "sqlite",
+            "postgresql",
+            "postgresql+psycopg",
+            form="http://host:5000 or postgresql://user:password@host/mlflow",
+        ),
+        None,
+        "MLflow server or database; unset: SQLite in the var folder",
+    ),
     Variable("MLFLOW_EXPERIMENT_NAME", text, "support-tickets", "MLflow experiment that the runs go to"),
     Variable("MODEL_NAME", text, "support_ticket_classifier", "Name of the registered model in MLflow"),
     Variable("API_HOST", text, "127.0.0.1", "Address that `manage.py up` listens on"),
     Variable("API_PORT", whole(1, 65535), "8000", "Port that `manage.py up` listens on"),
     Variable("WEB_THREADS", whole(1, 64), "8", "Threads of the web process"),
     Variable("WORKER_PROCESSES", whole(1, 64), "2", "Processes of the Celery worker"),
-    Variable("SECRET_KEY", text, None,
-             "Signs sessions; at least 50 characters. Unset without DATABASE_URL: made once, kept in the var folder"),
+    Variable(
+        "SECRET_KEY",
+        text,
+        None,
+        "Signs sessions; at least 50 characters. Unset without DATABASE_URL: made once, kept in the var folder",
+    ),
     Variable("ALLOWED_HOSTS", words, "localhost,127.0.0.1,[::1]", "Host names that are answered, separated by commas"),
     Variable("CSRF_TRUSTED_ORIGINS", origins, "", "Origins of the pages behind a proxy, `https://tickets.example.com`"),
     Variable("HTTPS", switch, "false", "Pages are reached by HTTPS only: secure cookies, redirect, HSTS"),
@@ -145,11 +167,20 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DISPLAY_TIME_ZONE", time_zone, "UTC", "Time zone of the pages; stored times are UTC"),
     Variable("RECIPE", one_of("word_char", "original"), "word_char", "Recipe that a training uses unless it is told"),
     Variable("SEED", whole(0, 2**31 - 1), "0", "Seed of splits and fits"),
-    Variable("IMBALANCE_RATIO", number(1, 1e6), "10", "Validation warns when the largest category is so many times the smallest"),
+    Variable(
+        "IMBALANCE_RATIO",
+        number(1, 1e6),
+        "10",
+        "Validation warns when the largest category is so many times the smallest",
+    ),
     Variable("MIN_TICKETS_PER_CATEGORY", whole(2, 10000), "7", "Labelled tickets a category needs to enter a training"),
     Variable("AUTO_PROMOTE", switch, "true", "A retrained candidate that passes the gate goes to production by itself"),
-    Variable("GATE_MIN_MACRO_F1", number(0, 1), "0.6", "Least macro-F1 on the test tickets of a version to be promoted"),
-    Variable("GATE_MIN_GAIN", number(-1, 1), "0", "Macro-F1 that a candidate must gain over production, more than this"),
+    Variable(
+        "GATE_MIN_MACRO_F1", number(0, 1), "0.6", "Least macro-F1 on the test tickets of a version to be promoted"
+    ),
+    Variable(
+        "GATE_MIN_GAIN", number(-1, 1), "0", "Macro-F1 that a candidate must gain over production, more than this"
+    ),
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
 

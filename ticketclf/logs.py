@@ -1,10 +1,10 @@
-"""How log lines are written: structlog's renderers over the standard library's logging, so that every library's lines look alike."""
+"""How log lines are written: structlog over the standard library's logging, so that all lines look alike."""
 
 from typing import Any
 
 import structlog
 
-SHARED = [
+SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -35,7 +35,7 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["stderr"], "level": level},
         # mlflow and alembic tell of each migration at INFO; matplotlib of each font.
-        "loggers": {name: quiet for name in ("alembic", "mlflow", "matplotlib", "django.utils.autoreload")},
+        "loggers": dict.fromkeys(("alembic", "mlflow", "matplotlib", "django.utils.autoreload"), quiet),
     }
 
 

@@ -7,14 +7,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from classifier.ml.text import normalise
 
-TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default, which the recipes use as it is
-TOKENS = re.compile(TOKEN_PATTERN).findall
+WORD_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default, which the recipes use as it is
+WORDS = re.compile(WORD_PATTERN).findall
 # The words of customers are unbounded, the memory of a web process is not: 20,000 words with some 20 n-grams each are
 # about 6 MB. A full cache is emptied, not trimmed: the common words are back within a few tickets.
 MEMO_WORDS = 20_000
@@ -81,6 +84,10 @@ class Tfidf:
     def n_terms(self) -> int:
         return len(self.idf)
 
+    @property
+    def has_distinct_terms(self) -> bool:
+        return len(self._words) + len(self._pieces) == sum(len(part.terms) for part in self.parts)
+
     def describe(self, column: int) -> tuple[str, str]:
         """The kind ("word" or "characters") and the text of a column's term."""
         if self.character and column >= len(self.word.terms):
@@ -91,29 +98,75 @@ class Tfidf:
         """What the text holds of the vocabulary, weighted as the fitted vectorisers do: tf x idf, length 1 per part."""
         clean = normalise(text)
         words, unknown = self._word_columns(clean)
-        found = [np.array(words, dtype=np.int32)]
+        columns = np.array(words, dtype=np.int32)
         if self.character:
-            found += self._character_columns(clean)
-        columns = np.concatenate(found)
-        if not len(columns):
-            return Features(columns, np.empty(0), unknown)
+            columns = np.concatenate([columns, *self._character_columns(clean)])
         columns, counts = _counted(columns)
         weights = counts.astype(np.float64)
-        edge = int(np.searchsorted(columns, len(self.word.terms)))
+        edge = int(columns.searchsorted(len(self.word.terms)))
         for part, here in zip(self.parts, (slice(None, edge), slice(edge, None)), strict=False):
-            _weigh(weights[here], idf=self.idf[columns[here]], sublinear=part.sublinear)
+            found = weights[here]  # a view: what follows is written into weights
+            if part.sublinear:
+                np.log(found, out=found)
+                found += 1.0
+            found *= self.idf[columns[here]]
+            found /= sqrt(found @ found) or 1.0
         return Features(columns, weights, unknown)
+
+    def table(self, texts: Sequence[str]) -> tuple[csr_array, NDArray[np.float64]]:
+        """The features of many texts, shape (n_texts, n_terms), and their shares of unknown words, shape (n_texts,).
+
+        The same numbers as features() gives, but counted and weighted for all texts at once: for a batch of short
+        texts numpy's cost per call is most of the time.
+        """
+        words: list[int] = []
+        pieces: list[NDArray[np.int32]] = []
+        n_words, n_pieces, unknown = [], [], []
+        for text in texts:
+            clean = normalise(text)
+            known, share = self._word_columns(clean)
+            found = self._character_columns(clean) if self.character else []
+            words += known
+            pieces += found
+            n_words.append(len(known))
+            n_pieces.append(sum(map(len, found)))
+            unknown.append(share)
+        place = np.arange(len(texts)) * self.n_terms  # one number for each cell of the table
+        cells = np.concatenate([np.array(words, dtype=np.int32), *pieces]) + np.concatenate(
+            [np.repeat(place, n_words), np.repeat(place, n_pieces)]
+        )
+        cells, counts = _counted(cells)
+        rows, columns = np.divmod(cells, self.n_terms)
+        weights = self._weighed(rows, columns, counts=counts)
+        ends = np.searchsorted(rows, np.arange(len(texts) + 1))
+        return csr_array((weights, columns, ends), shape=(len(texts), self.n_terms)), np.array(unknown)
+
+    def _weighed(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64], *, counts: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The weights, tf x idf, of the cells of a table, of Euclidean length 1 in each row and part."""
+        weights = counts.astype(np.float64)
+        is_word = columns < len(self.word.terms)
+        for part, here in zip(self.parts, (is_word, ~is_word), strict=False):
+            found = weights[here]
+            if part.sublinear:
+                found = np.log(found) + 1.0
+            found *= self.idf[columns[here]]
+            lengths = np.sqrt(np.bincount(rows[here], weights=found * found))
+            weights[here] = found / lengths[rows[here]]
+        return weights
 
     def _word_columns(self, clean: str) -> tuple[list[int], float]:
         """Columns of the word n-grams, one for each occurrence, and the share of words that have none."""
         known = self._words.get
-        tokens = TOKENS(clean)
+        tokens = WORDS(clean)
         if self.word.stop_words:
             tokens = [token for token in tokens if token not in self.word.stop_words]
-        columns = [column for token in tokens if (column := known(token)) is not None]
+        columns = [column for column in map(known, tokens) if column is not None]
         unknown = 1.0 - len(columns) / len(tokens) if tokens else 1.0
         if self.word.longest == 2:
-            columns += [column for a, b in pairwise(tokens) if (column := known(f"{a} {b}")) is not None]
+            pairs = [f"{a} {b}" for a, b in pairwise(tokens)]
+            columns += [column for column in map(known, pairs) if column is not None]
         return columns, unknown
 
     def _character_columns(self, clean: str) -> list[NDArray[np.int32]]:
@@ -148,35 +201,17 @@ class Tfidf:
         columns = []
         for length in range(self.character.shortest, self.character.longest + 1):
             starts = range(max(len(padded) - length, 0) + 1)
-            pieces = (padded[start : start + length] for start in starts)
-            columns += [column for piece in pieces if (column := known(piece)) is not None]
+            pieces = [padded[start : start + length] for start in starts]
+            columns += [column for column in map(known, pieces) if column is not None]
             if len(starts) == 1:
                 break
         return np.array(columns, dtype=np.int32)
 
 
-def stacked(rows: Sequence[Features]) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
-    """The features of many texts as the three arrays of a sparse row matrix: weights, columns, row ends."""
-    ends = np.cumsum([0, *(len(row.columns) for row in rows)])
-    return np.concatenate([row.weights for row in rows]), np.concatenate([row.columns for row in rows]), ends
-
-
-def _counted(columns: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The distinct columns in ascending order, and how often each occurs: np.unique without its overhead."""
+def _counted(columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The distinct numbers in ascending order, and how often each occurs: np.unique without its overhead."""
     columns.sort()
-    fresh = np.empty(len(columns) + 1, dtype=bool)
-    fresh[0] = fresh[-1] = True
+    fresh = np.ones(len(columns) + 1, dtype=bool)
     np.not_equal(columns[1:], columns[:-1], out=fresh[1:-1])
-    starts = np.flatnonzero(fresh)
+    starts = fresh.nonzero()[0]
     return columns[starts[:-1]], starts[1:] - starts[:-1]
-
-
-def _weigh(counts: NDArray[np.float64], *, idf: NDArray[np.float64], sublinear: bool) -> None:
-    """Turns the counts of one part into tf x idf of Euclidean length 1, in place."""
-    if sublinear:
-        np.log(counts, out=counts)
-        counts += 1.0
-    counts *= idf
-    length = float(np.sqrt(counts @ counts))
-    if length:
-        counts /= length

@@ -11,28 +11,26 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array
-from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from classifier.ml.calibration import best_temperature, log_loss
 from classifier.ml.model import TextModel, from_pipeline, softened
 from classifier.ml.text import normalise
 
 # Measured on BANKING77 and on the shipped tickets: the log-loss has its minimum between 100 and 1000; small tickets
 # with little to learn from may want less. Each fit starts from the last one's coefficients.
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-RISES = 2  # one rise of the log-loss may be chance; after the second the larger C only memorise
+RISES = 2  # one C without a lower log-loss may be chance; after the second the larger ones only memorise
 # The largest gradient that counts as converged is TOLERANCE / (C x tickets): that is how the penalty's own gradient
 # shrinks. One fixed tolerance stops at once for a large C (1e-4: from C=30 on) or wastes minutes on a small one.
 TOLERANCE = 3.0
 LOOSEST = 1e-4
 ITERATIONS = 200  # Newton steps; the hardest fit tried took 22
 WARM_UP = (0.01, 0.1)  # a refit starts from these shares of its C: 16 s instead of 51 s for 77 categories
-TEMPERATURES = (0.05, 20.0)
 BATCH = 1_000  # texts compared at once; bounds the memory of the comparison
 
 
@@ -128,36 +126,25 @@ def fit(
     chosen = _recipe(recipe)
     _check(texts, categories, "Training")
     _check(validation_texts, validation_categories, "Validation", least=1)
-    classes = np.unique(np.asarray(categories, dtype=str))
-    unknown = sorted(set(validation_categories) - set(classes.tolist()))
-    if unknown:
-        raise UnknownCategory(
-            f"Validation can only judge categories that training knows; {', '.join(map(repr, unknown))} "
-            "occur in validation alone. Label more tickets of them, or leave these rows out."
-        )
-    truth = np.searchsorted(classes, np.asarray(validation_categories, dtype=str))
+    classes, truth = _places(categories, validation_categories)
     features, matrix = _counted(chosen, texts)
     progress(f"{matrix.shape[0]} tickets, {matrix.shape[1]} terms, {len(classes)} categories")
     held_out = features.transform(validation_texts)
-
     classifier = _classifier(chosen, seed=seed)
+    best, converged = classifier, False
     tried: list[tuple[float, float]] = []
-    best, best_loss, best_converged, rises = classifier, np.inf, False, 0
     for c in chosen.grid:
-        converged = _solve(classifier, matrix, categories, c=c)
+        reached = _solve(classifier, matrix, categories, c=c)
         loss = log_loss(_logits(classifier, held_out), truth)
+        if loss < min((earlier for _, earlier in tried), default=np.inf):
+            best, converged = copy(classifier), reached  # a shallow copy will do: each fit makes new coefficients
         tried.append((c, loss))
-        progress(f"C={c:g}: log-loss {loss:.4f} on validation{'' if converged else ', not converged'}")
-        if loss < best_loss:  # a shallow copy will do: each fit makes new coefficients
-            best, best_loss, best_converged, rises = copy(classifier), loss, converged, 0
-        else:
-            rises += 1
-        if rises == RISES:
+        progress(f"C={c:g}: log-loss {loss:.4f} on validation{'' if reached else ', not converged'}")
+        if _has_risen([loss for _, loss in tried]):
             break
     temperature = best_temperature(_logits(best, held_out), truth)
     progress(f"C={best.C:g} chosen, temperature {temperature:.3f}")
-    kind = {"recipe": recipe, "temperature": temperature, "converged": best_converged}
-    return _fitted(features, best, tried=tuple(tried), **kind)
+    return _fitted(features, best, recipe=recipe, temperature=temperature, tried=tuple(tried), converged=converged)
 
 
 def refit(
@@ -191,28 +178,9 @@ def disagreement(model: TextModel, pipeline: Pipeline, texts: Sequence[str]) -> 
     return largest
 
 
-def log_loss(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """The mean of -log probability of the true categories, in nats. logits: (n, k); truth: indices (n,).
-
-    >>> round(log_loss(np.zeros((3, 2)), np.array([0, 1, 1])), 4)  # log 2
-    0.6931
-    """
-    return float(-log_softmax(logits, axis=1)[np.arange(len(truth)), truth].mean())
-
-
-def best_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """The temperature, between 0.05 and 20, under which the true categories are likeliest.
-
-    With a prior: log T is taken to be normal around 0 with deviation 1, worth less than one ticket's vote. Without it
-    a small validation set that is answered without a fault would ask for a temperature of 0, that is certainty.
-    Source: Guo et al., On calibration of modern neural networks, ICML 2017, section 4.2.
-    """
-
-    def cost(log_t: float) -> float:
-        return len(truth) * log_loss(logits / np.exp(log_t), truth) + log_t**2 / 2
-
-    low, high = np.log(TEMPERATURES)
-    return float(np.exp(minimize_scalar(cost, bounds=(low, high), method="bounded").x))
+def _has_risen(losses: Sequence[float]) -> bool:
+    """Whether the last two C brought nothing below the best before them."""
+    return len(losses) > RISES and min(losses[-RISES:]) >= min(losses[:-RISES])
 
 
 def _recipe(name: str) -> Recipe:
@@ -236,8 +204,20 @@ def _check(texts: Sequence[str], categories: Sequence[str], purpose: str, *, lea
         )
 
 
+def _places(categories: Sequence[str], validation_categories: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The categories in scikit-learn's order, and the place of each validation ticket's among them."""
+    classes = sorted(set(categories))
+    unknown = sorted(set(validation_categories) - set(classes))
+    if unknown:
+        raise UnknownCategory(
+            f"Validation can only judge categories that training knows; {', '.join(map(repr, unknown))} "
+            "occur in validation alone. Label more tickets of them, or leave these rows out."
+        )
+    return classes, np.array([classes.index(category) for category in validation_categories])
+
+
 def _counted(recipe: Recipe, texts: Sequence[str]) -> tuple[FeatureUnion | TfidfVectorizer, csr_array]:
-    """The fitted vectoriser, and the texts' features in float32: Newton's method then takes half the time and memory."""
+    """The fitted vectoriser, and the features in float32: Newton's method then takes half the time and memory."""
     features = recipe.features()
     try:
         matrix = features.fit_transform(texts)

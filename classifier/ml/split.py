@@ -1,4 +1,4 @@
-"""Which split a near-duplicate group of labelled tickets goes to. Finding the groups is text.py; nothing is written here."""
+"""Which split a near-duplicate group of labelled tickets goes to. Finding the groups is text.py."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -29,7 +29,7 @@ def assign(groups: Sequence[Mapping[str, int]], counts: Mapping[str, Mapping[str
                 f"Each group needs at least one ticket in each category it names; group {index} is {dict(group)}. "
                 "Leave empty groups and categories out."
             )
-    chance = Random(seed)  # .random() alone: its stream is promised to stay, that of shuffle is not
+    chance = Random(seed)  # noqa: S311 - no secret. Only .random() is promised to keep its stream, shuffle is not
     standing = {category: [held.get(split, 0) for split in SPLITS] for category, held in counts.items()}
     ties = [(chance.random(), [chance.random() for _ in SPLITS]) for _ in groups]
     order = sorted(range(len(groups)), key=lambda index: (-sum(groups[index].values()), ties[index][0]))

@@ -25,9 +25,7 @@ PAIRS = 20_000  # pairs verified at once: bounds the scratch of the sparse produ
 # Control, format and lone surrogates: they are seen by no reader. ZWJ and ZWNJ are among the format characters.
 INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 # Marks and fillers that have no width either, though Unicode files them under letters and marks (Default_Ignorable).
-IGNORABLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"  # noqa: RUF001
-)
+IGNORABLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 DIGIT = re.compile(r"\d")
 
 

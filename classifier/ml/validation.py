@@ -1,4 +1,4 @@
-"""Whether tickets are fit to train on: what is wrong with them, in words, row by row. Reading files is not done here."""
+"""Whether tickets are fit to train on: what is wrong with them, in words, row by row. Reads no files."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -179,7 +179,9 @@ def _duplicates(valid: Sequence[tuple[Row, str, str]]) -> Iterator[Finding]:
     seen: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, text, label in valid:
         seen[text][label].append(row.number)
-    conflicts = sorted(number for by_label in seen.values() if len(by_label) > 1 for n in by_label.values() for number in n)
+    conflicts = sorted(
+        number for by_label in seen.values() if len(by_label) > 1 for n in by_label.values() for number in n
+    )
     if conflicts:
         message = (
             f"A text must have one label; {_rows(conflicts)} with a text that has several. Decide which is right and "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import ClassVar, cast
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models import F
 from django.utils import timezone
-from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
+from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
 
 class Scope(models.TextChoices):
@@ -36,8 +37,21 @@ def check_scopes(scopes: object) -> None:
         raise ValidationError(f"Scopes must be a list of at least one of: {known}; found {scopes!r}.")
 
 
-class ApiKeyManager(BaseAPIKeyManager):
-    """Makes keys: `create_key(name=..., scopes=[...])` returns the row and the key, which is shown once."""
+class ApiKeyManager(APIKeyManager):
+    """Makes keys and finds their rows."""
+
+    def make(self, *, name: str, scopes: list[str], expiry_date: datetime | None = None) -> tuple[ApiKey, str]:
+        """The row, and the key itself, which is kept nowhere: show it once. Raises ValidationError for odd scopes."""
+        check_scopes(scopes)
+        row, key = self.create_key(name=name, scopes=scopes, expiry_date=expiry_date)
+        return cast(ApiKey, row), key
+
+    def valid(self, key: str) -> ApiKey:
+        """The row of a key that is neither revoked nor expired. Raises ApiKey.DoesNotExist otherwise."""
+        row = cast(ApiKey, self.get_from_key(key))
+        if row.has_expired:
+            raise ApiKey.DoesNotExist("The key has expired.")
+        return row
 
 
 class ApiKey(AbstractAPIKey):
@@ -46,7 +60,7 @@ class ApiKey(AbstractAPIKey):
     scopes = models.JSONField(default=list, validators=[check_scopes])
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = ApiKeyManager()
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(AbstractAPIKey.Meta):
         abstract = False
@@ -116,7 +130,7 @@ class RefusalMinuteManager(models.Manager["RefusalMinute"]):
 
 
 class RefusalMinute(models.Model):
-    """How many calls were refused before they said who they are, per minute: no row a call, so nobody fills the disk."""
+    """Calls refused before they said who they are, counted per minute: no row a call, so nobody fills the disk."""
 
     minute = models.DateTimeField()
     code = models.CharField(max_length=60)

@@ -65,7 +65,7 @@ class Ticket(models.Model):
     text = models.TextField()
     # Of the normalised text: finds the same text again without an index over the text itself.
     text_digest = models.CharField(max_length=32, db_index=True, editable=False)
-    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True)  # noqa: DJ001 (NULL: has none)
+    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True)
     source = models.CharField(max_length=10, choices=Source.choices, default=Source.API)
     is_demo = models.BooleanField(default=False)
     split = models.CharField(max_length=10, choices=Split.choices, null=True, blank=True)  # noqa: DJ001 (NULL: unlabelled)
@@ -115,9 +115,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def for_training(self) -> LabelQuerySet:
         """Current labels that a person stands behind, of real tickets of active categories."""
-        return self.current().filter(
-            source__in=Label.CONFIRMED, ticket__is_demo=False, category__active=True
-        )
+        return self.current().filter(source__in=Label.CONFIRMED, ticket__is_demo=False, category__active=True)
 
 
 class Label(models.Model):
@@ -143,9 +141,7 @@ class Label(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = [
-            models.UniqueConstraint(
-                fields=["ticket"], condition=Q(ended_at=None), name="label_one_current_per_ticket"
-            ),
+            models.UniqueConstraint(fields=["ticket"], condition=Q(ended_at=None), name="label_one_current_per_ticket"),
             models.CheckConstraint(
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("created_at")), name="label_ends_after_it_began"
             ),

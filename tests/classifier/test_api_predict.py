@@ -66,7 +66,11 @@ def test_predict_writes_rows_as_the_orm_would(production, post):
     twin.refresh_from_db()
     assert ticket.text_digest == twin.text_digest
     assert (ticket.source, ticket.is_demo, ticket.split, ticket.group, ticket.external_id) == (
-        twin.source, twin.is_demo, twin.split, twin.group, twin.external_id,
+        twin.source,
+        twin.is_demo,
+        twin.split,
+        twin.group,
+        twin.external_id,
     )
     assert abs((ticket.created_at - twin.created_at).total_seconds()) < 60
     assert prediction.created_at == ticket.created_at == ApiRequest.objects.get().created_at
@@ -267,7 +271,16 @@ def test_predict_never_repeats_a_text_in_an_error(production, post):
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Api-Key", "Api-Key ", "Bearer abc", "Api-Key short", "Api-Key " + "a" * 8 + "." + "b" * 32, "Api-Key \x00", "é"],
+    [
+        "",
+        "Api-Key",
+        "Api-Key ",
+        "Bearer abc",
+        "Api-Key short",
+        "Api-Key " + "a" * 8 + "." + "b" * 32,
+        "Api-Key \x00",
+        "é",
+    ],
 )
 def test_predict_refuses_callers_without_a_good_key(production, header):
     response = Client().post(

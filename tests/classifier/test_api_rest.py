@@ -30,10 +30,15 @@ def test_categories_lists_the_active_ones(scope):
     response = get("/api/categories", factories.make_key(scope)[1])
 
     assert [category["slug"] for category in response.json()["results"]] == [
-        "account", "billing", "shipping", "technical",
+        "account",
+        "billing",
+        "shipping",
+        "technical",
     ]
     assert response.json()["results"][1] == {
-        "slug": "billing", "name": "Billing", "description": "Charges and refunds",
+        "slug": "billing",
+        "name": "Billing",
+        "description": "Charges and refunds",
     }
     assert ApiRequest.objects.get().route == "categories"
 
@@ -50,7 +55,9 @@ def test_categories_needs_a_scope():
 def test_categories_refuses_a_post():
     key = factories.make_key("read")[1]
 
-    assert_problem(Client().post("/api/categories", headers={"authorization": f"Api-Key {key}"}), 405, "method_not_allowed")
+    assert_problem(
+        Client().post("/api/categories", headers={"authorization": f"Api-Key {key}"}), 405, "method_not_allowed"
+    )
 
 
 def test_live_answers_without_a_key_or_a_database(django_assert_num_queries):

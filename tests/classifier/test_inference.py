@@ -31,7 +31,7 @@ def test_answer_stores_nothing(production, django_assert_num_queries):
 
 
 def test_serving_without_a_version_says_what_to_do():
-    with pytest.raises(inference.NoModelInProduction, match="manage.py train"):
+    with pytest.raises(inference.NoModelInProduction, match=r"manage\.py train"):
         inference.serving()
 
 

@@ -121,7 +121,9 @@ def test_unknown_scopes_are_refused(scopes):
 def test_a_key_is_kept_hashed():
     row, key = factories.make_key()
 
-    assert key.partition(".")[2] not in "".join(str(value) for value in ApiKey.objects.filter(pk=row.pk).values()[0].values())
+    assert key.partition(".")[2] not in "".join(
+        str(value) for value in ApiKey.objects.filter(pk=row.pk).values()[0].values()
+    )
 
 
 def test_a_key_is_touched_at_most_once_a_minute():

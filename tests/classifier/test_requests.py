@@ -64,9 +64,7 @@ def test_an_answer_stands_when_its_record_cannot_be_written(monkeypatch, caplog)
     monkeypatch.setattr(ApiRequest.objects, "create", fail)
     factories.make_categories()
 
-    response = Client().get(
-        "/api/categories", headers={"authorization": f"Api-Key {factories.make_key('read')[1]}"}
-    )
+    response = Client().get("/api/categories", headers={"authorization": f"Api-Key {factories.make_key('read')[1]}"})
 
     assert response.status_code == 200
     assert "request not recorded" in caplog.text
