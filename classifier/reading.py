@@ -19,7 +19,8 @@ MAX_EXTERNAL_ID = 200  # characters, the width of the database's column
 MAX_FIELD = 1_000_000  # characters: far above any text, and a bound on what a quotation mark left open can swallow
 MAX_LINE = 2_000_000  # bytes: a file without line ends must not be read into memory whole
 JSON_ENDINGS = frozenset({".jsonl", ".ndjson", ".json"})
-DELIMITERS = (",", ";", "\t")
+TAB = "\t"
+DELIMITERS = (",", ";", TAB)
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -47,10 +48,10 @@ class FileRow(Row):
 class Columns:
     """The names of the columns that are read. One that is None is not; a split column need not be there."""
 
-    text: str
-    label: str
-    external_id: str | None
-    split: str | None
+    text: str = "text"
+    label: str = "label"
+    external_id: str | None = None
+    split: str | None = None
 
     def options(self) -> dict[str, str]:
         """The columns that must be there, each with the option that names another."""
@@ -58,30 +59,23 @@ class Columns:
         return options if self.external_id is None else {**options, self.external_id: "--external-id-column"}
 
 
-def read(
-    path: Path | str,
-    *,
-    text_column: str = "text",
-    label_column: str = "label",
-    external_id_column: str | None = None,
-    split_column: str | None = "split",
-) -> Iterator[FileRow]:
+def read(path: Path | str, *, columns: Columns | None = None) -> Iterator[FileRow]:
     """The rows of a file, in its order and in constant memory: JSONL by its ending, else CSV with `,` `;` or tab.
 
     A row that is broken by itself comes with its fault. Raises UnreadableFile, at the first row or at a later one,
     for a file that is none: missing, empty, not UTF-8, without the columns, with a line or field that does not end.
     """
     path = Path(path)
-    columns = Columns(text=text_column, label=label_column, external_id=external_id_column, split=split_column)
     rows_of = _json_rows if path.suffix.casefold() in JSON_ENDINGS else _csv_rows
     try:
         file = path.open("rb")
     except OSError as error:
-        found = {FileNotFoundError: "there is none", IsADirectoryError: "it is a folder"}.get(type(error), error.strerror)
+        told = {FileNotFoundError: "there is none", IsADirectoryError: "it is a folder"}
+        found = told.get(type(error), error.strerror)
         raise UnreadableFile(f"{path} must be a file that can be read; {found}. Check the path.") from None
     empty = True
     with file:
-        for row in rows_of(_lines(file, path), columns, path):
+        for row in rows_of(_lines(file, path), columns or Columns(), path):
             empty = False
             yield row
     if empty:
@@ -108,8 +102,8 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
             line = raw.decode()
         except UnicodeDecodeError as error:
             raise UnreadableFile(
-                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x}, byte {begin + error.start} "
-                f"of the file. {_mend(path, 'WINDOWS-1252')}"
+                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x} at byte "
+                f"{begin + error.start} of the file. {_mend(path, 'WINDOWS-1252')}"
             ) from None
         begin += len(raw)
         yield line.removeprefix("\ufeff") if number == 1 else line
@@ -140,12 +134,12 @@ def _names(names: Collection[str]) -> str:
 
 # --- CSV ------------------------------------------------------------------------------------------
 def _csv_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[FileRow]:
-    csv.field_size_limit(MAX_FIELD)  # a switch of the whole process; csv's own 131,072 would cut off a swallowed file late
-    before = 0  # blank lines above the header
+    csv.field_size_limit(MAX_FIELD)  # a switch of the whole process, and lower than this by default
+    above = 0  # blank lines above the header
     for first in lines:
         if first.strip():
             break
-        before += 1
+        above += 1
     else:
         return
     if "\r" in first.rstrip("\r\n"):
@@ -154,22 +148,15 @@ def _csv_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[Fi
             f"Convert it: tr '\\r' '\\n' < '{path.name}' > lines{path.suffix}"
         )
     delimiter = _delimiter(first, columns)
-    records = _csv_records(itertools.chain([first], lines), delimiter=delimiter, before=before, path=path)
-    _, header = next(records)
-    if isinstance(header, Fault):
-        raise UnreadableFile(f"{path} must begin with the names of its columns; line {before + 1} {header.message}")
-    header = [name.strip() for name in header]
-    _check_columns(header, columns, path)
-    for wanted, option in columns.options().items():
-        if header.count(wanted) > 1:
-            raise UnreadableFile(
-                f"{path} must have one column {wanted!r}; it has {header.count(wanted)}. Rename one, or use {option}."
-            )
+    records = _csv_records(itertools.chain([first], lines), delimiter=delimiter, above=above, path=path)
+    header = _header(next(records)[1], columns, path)
     for number, fields in records:
         if isinstance(fields, Fault):
             yield FileRow(number, None, None, fault=fields)
         elif len(fields) != len(header):
-            yield FileRow(number, None, None, fault=_wrong_width(len(fields), len(header), delimiter))
+            fact = f"has {len(fields)} columns where the header has {len(header)}"
+            mend = f"Put quotation marks around a text that holds a {'tab' if delimiter == TAB else delimiter!r}."
+            yield FileRow(number, None, None, fault=Fault("wrong_number_of_columns", f"{fact}. {mend}"))
         else:
             values = dict(zip(header, fields, strict=True))
             yield _row(
@@ -179,6 +166,20 @@ def _csv_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[Fi
                 external_id=values.get(columns.external_id or ""),
                 split=values.get(columns.split or ""),
             )
+
+
+def _header(fields: list[str] | Fault, columns: Columns, path: Path) -> list[str]:
+    """The names of the columns. Raises UnreadableFile if one that is needed is missing or there twice."""
+    if isinstance(fields, Fault):
+        raise UnreadableFile(f"{path} must begin with the names of its columns; that line {fields.message}")
+    header = [name.strip() for name in fields]
+    _check_columns(header, columns, path)
+    for wanted, option in columns.options().items():
+        if header.count(wanted) > 1:
+            raise UnreadableFile(
+                f"{path} must have one column {wanted!r}; it has {header.count(wanted)}. Rename one, or use {option}."
+            )
+    return header
 
 
 def _delimiter(line: str, columns: Columns) -> str:
@@ -192,12 +193,12 @@ def _delimiter(line: str, columns: Columns) -> str:
 
 
 def _csv_records(
-    lines: Iterator[str], *, delimiter: str, before: int, path: Path
+    lines: Iterator[str], *, delimiter: str, above: int, path: Path
 ) -> Iterator[tuple[int, list[str] | Fault]]:
     """Records with the line each begins on, blank ones left out; a Fault for one whose quotation marks do not fit."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)  # strict: else a mark left open swallows rows unseen
     while True:
-        number = before + reader.line_num + 1
+        number = above + reader.line_num + 1
         try:
             fields = next(reader)
         except StopIteration:
@@ -208,20 +209,13 @@ def _csv_records(
                     f"{path} must close each quotation mark within {MAX_FIELD:,} characters; the row of line {number} "
                     "does not. Double the marks inside a text, and put one at its begin and its end."
                 ) from None
-            last = before + reader.line_num
+            last = above + reader.line_num
             where = "has" if last == number else f"to line {last} have"
-            yield number, Fault("malformed_csv", f"{where} quotation marks or line ends out of place ({error}). Mend them.")
+            message = f"{where} quotation marks or line ends out of place ({error}). Mend them."
+            yield number, Fault("malformed_csv", message)
             continue
         if len(fields) > 1 or (fields and fields[0].strip()):
             yield number, fields
-
-
-def _wrong_width(found: int, wanted: int, delimiter: str) -> Fault:
-    shown = "tab" if delimiter == "\t" else delimiter
-    return Fault(
-        "wrong_number_of_columns",
-        f"has {found} columns where the header has {wanted}. Put quotation marks around a text that holds a {shown!r}.",
-    )
 
 
 # --- JSONL ----------------------------------------------------------------------------------------
@@ -259,21 +253,23 @@ def _json_object(line: str) -> dict[str, Any] | Fault:
 
 
 def _json_row(number: int, record: dict[str, Any], columns: Columns) -> FileRow:
-    external_id = record.get(columns.external_id) if columns.external_id else None
-    if isinstance(external_id, int) and not isinstance(external_id, bool):
-        external_id = str(external_id)  # a ticket's number is its id as well as its text
-    split = record.get(columns.split) if columns.split else None
     values = {
-        columns.text: record.get(columns.text),
-        columns.label: record.get(columns.label),
-        columns.external_id: external_id,
-        columns.split: split,
+        name: record.get(name) for name in (columns.text, columns.label, columns.split, columns.external_id) if name
     }
+    external_id = values.get(columns.external_id or "")
+    if isinstance(external_id, int) and not isinstance(external_id, bool):
+        values[columns.external_id or ""] = str(external_id)  # a ticket's number is its id as well as its text
     for name, value in values.items():
         if value is not None and not isinstance(value, str):
             fault = Fault("wrong_type", f"has in {name!r} something that is no text. Put it in quotation marks.")
             return FileRow(number, None, None, fault=fault)
-    return _row(number, text=values[columns.text], label=values[columns.label], external_id=external_id, split=split)
+    return _row(
+        number,
+        text=values[columns.text],
+        label=values[columns.label],
+        external_id=values.get(columns.external_id or ""),
+        split=values.get(columns.split or ""),
+    )
 
 
 # --- Both -----------------------------------------------------------------------------------------
@@ -288,7 +284,8 @@ def _row(number: int, *, text: str | None, label: str | None, external_id: str |
 
 def _fault(text: str, label: str, external_id: str) -> Fault | None:
     if len(text) > MAX_CHARACTERS:
-        return Fault("text_too_long", f"has a text of {len(text):,} characters; {MAX_CHARACTERS:,} are possible. Cut it.")
+        message = f"has a text of {len(text):,} characters; {MAX_CHARACTERS:,} are possible. Shorten it."
+        return Fault("text_too_long", message)
     values = text + label + external_id
     if "\0" in values:
         return Fault("nul_character", "has a NUL character, which cannot be stored. Remove it.")

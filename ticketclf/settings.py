@@ -208,7 +208,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True  # without it a task whose process is killed is lost silently
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"mlops.tasks.train": {"queue": "training"}}
+# Their own queue, so that short work never waits for a training.
+CELERY_TASK_ROUTES = {f"mlops.tasks.{task}": {"queue": "training"} for task in ("train", "retrain")}
 CELERY_TASK_TIME_LIMIT = 3300  # seconds; below the visibility timeout, so that no task runs twice
 CELERY_TASK_SOFT_TIME_LIMIT = 3240
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -246,6 +247,14 @@ UNFOLD = {
     "SITE_HEADER": "ticketclf",
     "SITE_SUBHEADER": "Support tickets, classified",
     "SITE_SYMBOL": "confirmation_number",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E"
+            "%3Cpath fill='%23155dfc' d='M2 6h20v4a2 2 0 0 0 0 4v4H2v-4a2 2 0 0 0 0-4z'/%3E%3C/svg%3E",
+        }
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {

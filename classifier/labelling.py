@@ -1,0 +1,189 @@
+"""What was right for tickets: one label at a time (set_label), and a file's worth at once (import_tickets)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from classifier import importing
+from classifier.importing import Plan, Refusal, Refusals
+from classifier.models import Category, Label, Split, Ticket, User
+from classifier.placing import Newcomer, Progress, place, signature, unseen, wait_for_turn
+from classifier.reading import FileRow
+
+T = TypeVar("T")
+# Who outranks whom: a person who reviews knows better than one in a hurry, and anyone better than a program.
+RANKS = {Label.Source.API: 0, Label.Source.IMPORT: 1, Label.Source.AGENT: 2, Label.Source.REVIEWER: 3}
+
+
+class LabelOutranked(ValueError):
+    """The ticket has another label from a source that knows better."""
+
+
+class CategoryRetired(ValueError):
+    """The category is not answered any more, so nothing new is labelled with it."""
+
+
+def set_label(
+    ticket: Ticket, category: Category, *, source: str, by: User | None = None, now: datetime, seed: int = 0
+) -> Label:
+    """The ticket's current label: the one it has, if that says the same, else a new one; the old one is ended.
+
+    The same category from a source that outranks the label's replaces it as well, so that it counts for training. A
+    ticket's first label also gives it its place (group and split); seed breaks ties between splits.
+    Raises LabelOutranked and CategoryRetired.
+    """
+    if not category.active:
+        raise CategoryRetired(
+            f"A label needs an active category; {category.slug!r} is retired. Choose another, or activate it."
+        )
+    return _twice(lambda: _set_label(ticket, category, source=source, by=by, now=now, seed=seed))
+
+
+def _set_label(ticket: Ticket, category: Category, *, source: str, by: User | None, now: datetime, seed: int) -> Label:
+    current = Label.objects.current().select_for_update(of=("self",)).select_related("category").filter(ticket=ticket)
+    label = current.first()
+    if label is not None:
+        gain = RANKS[Label.Source(source)] - RANKS[Label.Source(label.source)]
+        if label.category_id == category.pk and gain <= 0:
+            return label
+        if gain < 0:
+            raise LabelOutranked(
+                f"Ticket {ticket.pk} is labelled {label.category.slug!r} by {label.source}, which outranks {source}. "
+                f"Leave it, or correct it as {label.source}."
+            )
+        label.ended_at = max(now, label.created_at)  # a clock may have been set back
+        label.save(update_fields=["ended_at"])
+    if Ticket.objects.filter(pk=ticket.pk, split=None).exists():
+        _place(ticket, category, seed=seed)
+    return Label.objects.create(ticket=ticket, category=category, source=source, by=by, created_at=now)
+
+
+def _place(ticket: Ticket, category: Category, *, seed: int) -> None:
+    """Gives a ticket its group and split, if nobody else does while this waits for its turn."""
+    bands = signature(ticket.text)
+    wait_for_turn()
+    if Ticket.objects.filter(pk=ticket.pk, split=None).exists():
+        if ticket.is_demo:  # it trains and tests nothing, so it must not draw real tickets to its side
+            Ticket.objects.filter(pk=ticket.pk).update(split=Split.EXCLUDED, group=ticket.pk)
+        else:
+            place([Newcomer(ticket.pk, ticket.text, category.slug, bands)], seed=seed)
+    ticket.refresh_from_db(fields=["split", "group"])
+
+
+def _twice(write: Callable[[], T]) -> T:
+    """Writes in one transaction, and once more if another one wrote the same in between: now it sees that."""
+    try:
+        with transaction.atomic():
+            return write()
+    except IntegrityError:
+        with transaction.atomic():
+            return write()
+
+
+# --- A file's worth -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did, or, where nothing was kept, what it would have done.
+
+    n_labelled: tickets that were there without a label, or with one of the API that is confirmed now.
+    refusals: the first hundred in the file's order; n_refused_by_code counts all. notes: labels taken for others.
+    per_category, per_split: the tickets that are new or newly labelled; per_split is empty if rows were refused.
+    """
+
+    n_rows: int
+    n_new: int
+    n_unchanged: int
+    n_labelled: int
+    n_refused: int
+    n_refused_by_code: Mapping[str, int]
+    refusals: tuple[Refusal, ...]
+    per_category: Mapping[str, int]
+    per_split: Mapping[str, int]
+    categories_created: tuple[str, ...]
+    notes: tuple[str, ...]
+    dry_run: bool
+    accepted: bool  # no row was refused, or bad ones are skipped and some are good
+
+    @property
+    def kept(self) -> bool:
+        """Whether the database now has it."""
+        return self.accepted and not self.dry_run
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report in plain JSON types, with "kept"."""
+        return {
+            **vars(self),
+            "n_refused_by_code": dict(self.n_refused_by_code),
+            "refusals": [refusal._asdict() for refusal in self.refusals],
+            "per_category": dict(self.per_category),
+            "per_split": dict(self.per_split),
+            "categories_created": list(self.categories_created),
+            "notes": list(self.notes),
+            "kept": self.kept,
+        }
+
+
+def import_tickets(
+    rows: Iterable[FileRow],
+    *,
+    seed: int,
+    dry_run: bool = False,
+    create_categories: bool = False,
+    skip_bad: bool = False,
+    by: User | None = None,
+    now: datetime | None = None,
+    progress: Progress = unseen,
+) -> ImportReport:
+    """Brings labelled tickets in, all of them or none; the same rows a second time change nothing.
+
+    A ticket is the same if its external id is or, without one, its normalised text. skip_bad: the good rows are kept
+    although others are refused. dry_run: everything is tried, nothing is kept.
+    """
+    n_rows, entries, broken = importing.collect(rows)
+    hopeless = bool(broken.kept) and not skip_bad  # then nothing will be written and nothing need be compared
+    signatures = {} if hopeless else importing.signatures(entries, progress=progress)
+
+    def write() -> ImportReport:
+        wait_for_turn()
+        plan = importing.decide(entries, create_categories=create_categories)
+        refusals = broken.joined(plan.refusals)
+        is_any_good = bool(plan.new or plan.known or plan.n_unchanged)
+        accepted = not refusals.kept or (skip_bad and is_any_good)
+        splits: Counter[str] = Counter()
+        if accepted:
+            moment = now or timezone.now()
+            splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
+        if dry_run or not accepted:
+            transaction.set_rollback(True)
+        return _report(plan, refusals, splits, n_rows=n_rows, dry_run=dry_run, accepted=accepted)
+
+    return _twice(write)
+
+
+def _report(
+    plan: Plan, refusals: Refusals, splits: Counter[str], *, n_rows: int, dry_run: bool, accepted: bool
+) -> ImportReport:
+    categories = Counter(category.slug for _, category in plan.new)
+    categories.update(category.slug for _, _, category in plan.known)
+    return ImportReport(
+        n_rows=n_rows,
+        n_new=len(plan.new),
+        n_unchanged=plan.n_unchanged,
+        n_labelled=len(plan.known),
+        n_refused=refusals.counts.total(),
+        n_refused_by_code=dict(sorted(refusals.counts.items())),
+        refusals=tuple(refusals.kept),
+        per_category=dict(sorted(categories.items())),
+        per_split={split: splits[split] for split in Split.values if splits[split]},
+        categories_created=tuple(plan.created),
+        notes=tuple(plan.notes),
+        dry_run=dry_run,
+        accepted=accepted,
+    )

@@ -1,0 +1,132 @@
+"""The pages of training runs and of the datasets they froze. Both are records, to be read."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from classifier.admin.base import FactAdmin
+from classifier.admin.cells import NOTHING, code, excerpt, figure, link, listing, moment, paragraph
+from classifier.admin.sheets import Sheet
+from mlops.admin import reports
+from mlops.models import Dataset, TrainingRun
+
+STATUS_COLOURS = {
+    "succeeded": "success",
+    "running": "info",
+    "queued": "info",
+    "rejected": "warning",
+    "skipped": "",
+    "failed": "danger",
+}
+created = moment("created_at", "created")
+HEAVY_OF_VERSION = ("version__metrics", "version__parameters", "version__categories")
+HEAVY_OF_DATASET = ("dataset__members", "dataset__counts")
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(FactAdmin):
+    """Each attempt to make a version: who asked for it, where it is, what came of it."""
+
+    empty = "No training yet. Start one with manage.py train."
+    list_display = ("name", "standing", "started", "recipe", "made", "came_of_it", "took", created)
+    list_filter = ("status", "trigger", "recipe", "created_at")
+    search_fields = ("outcome", "mlflow_run_id", "version__number__exact")
+    search_help_text = "Words of the outcome, a version's number or an MLflow run"
+    sortable_by = ()
+    fieldsets = (
+        (None, {"fields": ("standing", "whole_outcome", "made", "frozen")}),
+        ("How it went", {"fields": ("started", "recipe", created, "took", "step", "whole_log", "mlflow_run")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        heavy = ("metrics", "parameters", "validation", "log", *HEAVY_OF_VERSION, *HEAVY_OF_DATASET)
+        return super().get_queryset(request).select_related("version", "dataset", "by").defer(*heavy)
+
+    @display(description="run", ordering="id")
+    def name(self, run: TrainingRun) -> str:
+        return f"#{run.pk}"
+
+    @display(description="status", label=STATUS_COLOURS)
+    def standing(self, run: TrainingRun) -> str:
+        return run.status
+
+    @display(description="started by")
+    def started(self, run: TrainingRun) -> str:
+        return f"{run.trigger}, {run.by}" if run.by else run.trigger
+
+    @display(description="version")
+    def made(self, run: TrainingRun) -> str:
+        return link(run.version)
+
+    @display(description="dataset")
+    def frozen(self, run: TrainingRun) -> str:
+        return link(run.dataset)
+
+    @display(description="outcome")
+    def came_of_it(self, run: TrainingRun) -> str:
+        is_at_work = run.status == TrainingRun.Status.RUNNING
+        return excerpt(run.step if is_at_work else run.outcome) or NOTHING
+
+    @display(description="outcome")
+    def whole_outcome(self, run: TrainingRun) -> str:
+        return paragraph(run.outcome)
+
+    @display(description="seconds")
+    def took(self, run: TrainingRun) -> str:
+        if run.started_at is None or run.ended_at is None:
+            return NOTHING
+        return figure((run.ended_at - run.started_at).total_seconds(), 1)
+
+    @display(description="log")
+    def whole_log(self, run: TrainingRun) -> str:
+        return listing(run.log)
+
+    @display(description="MLflow run")
+    def mlflow_run(self, run: TrainingRun) -> str:
+        return code(run.mlflow_run_id)
+
+    def sheet(self, row: TrainingRun) -> Sheet:
+        tables = (reports.findings(row.validation), reports.splits(row.metrics), reports.settings_table(row.parameters))
+        return Sheet(figures=reports.headline(row.metrics.get("test", {})), tables=tables)
+
+
+@admin.register(Dataset)
+class DatasetAdmin(FactAdmin):
+    """The labelled tickets that runs trained on, frozen."""
+
+    empty = "No dataset yet. A training freezes the tickets that it learns from."
+    list_display = ("name", "tickets", "categories", "short_fingerprint", created)
+    list_filter = ("created_at",)
+    search_fields = ("fingerprint__startswith",)
+    search_help_text = "The beginning of a fingerprint"
+    sortable_by = ()
+    fields = ("tickets", "categories", "whole_fingerprint", created)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).defer("members")  # the ids of all its tickets: a megabyte at 100,000
+
+    @display(description="dataset")
+    def name(self, dataset: Dataset) -> str:
+        return f"#{dataset.pk}"
+
+    @display(description="tickets")
+    def tickets(self, dataset: Dataset) -> str:
+        return figure(sum(sum(split.values()) for split in dataset.counts.values()))
+
+    @display(description="categories")
+    def categories(self, dataset: Dataset) -> str:
+        return figure(len({slug for split in dataset.counts.values() for slug in split}))
+
+    @display(description="fingerprint")
+    def short_fingerprint(self, dataset: Dataset) -> str:
+        return code(dataset.fingerprint, 12)
+
+    @display(description="fingerprint")
+    def whole_fingerprint(self, dataset: Dataset) -> str:
+        return code(dataset.fingerprint)
+
+    def sheet(self, row: Dataset) -> Sheet:
+        return Sheet(tables=(reports.split_counts(row.counts),))

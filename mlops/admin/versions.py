@@ -1,0 +1,208 @@
+"""The pages of model versions and their promotions. A status changes by promotion.promote and in no other way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import FloatField, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
+
+from classifier.admin.base import FactAdmin
+from classifier.admin.cells import code, excerpt, figure, link, moment, paragraph, share
+from classifier.admin.sheets import Sheet
+from classifier.models import ModelVersion
+from mlops import promotion
+from mlops.admin import reports
+from mlops.models import Promotion, TrainingRun
+
+LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
+HEAVY = ("metrics", "parameters", "categories")
+STATUS_COLOURS = {"production": "success", "candidate": "info"}
+created = moment("created_at", "created")
+Status = ModelVersion.Status
+
+
+class PromotionForm(forms.Form):
+    """Why a version goes to production, and whether over the gate's head."""
+
+    reason = forms.CharField(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="One sentence for those who ask later. It is kept with the promotion.",
+        error_messages={"required": "A promotion needs a reason, for those who ask later. Write one sentence."},
+    )
+    force = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanWidget,
+        label="Promote although the gate says no",
+        help_text="It is recorded as forced.",
+    )
+
+    def __init__(self, *given: Any, may_force: bool, **named: Any) -> None:
+        super().__init__(*given, **named)
+        if not may_force:
+            del self.fields["force"]
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(FactAdmin):
+    """What answers, what could, and what did, with their scores."""
+
+    empty = "No version yet. Import tickets with manage.py import_tickets FILE, then run manage.py train."
+    list_display = ("name", "standing", "recipe", "macro_f1", "accuracy", "calibration", created)
+    list_filter = ("status", "recipe", "is_demo")
+    search_fields = ("number__exact", "recipe", "mlflow_run_id")
+    search_help_text = "A number, a recipe or an MLflow run"
+    sortable_by = ("name", "macro_f1")
+    fieldsets = (
+        (None, {"fields": ("standing", "recipe", created, "made_by", "answers")}),
+        ("Its files", {"fields": ("digest", "size", "mlflow_run", "mlflow_version"), "classes": ("collapse",)}),
+    )
+    actions_detail = ("promote",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        # The database picks the numbers out: the scores are 100 kB of JSON a version at 77 categories.
+        scores = {f"test_{name}": Cast(KT(f"metrics__test__{name}"), FloatField()) for name in LISTED_SCORES}
+        return super().get_queryset(request).annotate(**scores).defer(*HEAVY)
+
+    @display(description="version", ordering="number")
+    def name(self, version: ModelVersion) -> str:
+        return str(version).capitalize()
+
+    @display(description="status", label=STATUS_COLOURS)
+    def standing(self, version: ModelVersion) -> str:
+        return version.status
+
+    @display(description="macro-F1", ordering="test_macro_f1")
+    def macro_f1(self, version: Any) -> str:
+        return figure(version.test_macro_f1)
+
+    @display(description="accuracy")
+    def accuracy(self, version: Any) -> str:
+        return share(version.test_accuracy)
+
+    @display(description="calibration error")
+    def calibration(self, version: Any) -> str:
+        return figure(version.test_calibration_error)
+
+    @display(description="made by")
+    def made_by(self, version: ModelVersion) -> str:
+        if version.is_demo:
+            return "Made up for demonstration; it never answers."
+        return link(TrainingRun.objects.filter(version=version).only("pk").first())
+
+    @display(description="answers")
+    def answers(self, version: ModelVersion) -> str:
+        named = version.categories
+        return ", ".join(named) if len(named) <= reports.SHOWN_CATEGORIES else f"{len(named)} categories"
+
+    @display(description="SHA-256")
+    def digest(self, version: ModelVersion) -> str:
+        return code(version.artifact_id)
+
+    @display(description="bytes")
+    def size(self, version: ModelVersion) -> str:
+        return figure(type(version.artifact).objects.values_list("n_bytes", flat=True).get(pk=version.artifact_id))
+
+    @display(description="MLflow run")
+    def mlflow_run(self, version: ModelVersion) -> str:
+        return code(version.mlflow_run_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        version = self.get_object(request, str(object_id))
+        hopeless = version is None or version.is_demo or version.status == Status.PRODUCTION
+        return [] if hopeless else super().get_actions_detail(request, object_id)
+
+    def sheet(self, row: ModelVersion) -> Sheet:
+        test = row.metrics.get("test", {})
+        scores = (reports.per_category(test), reports.confusion(test), reports.splits(row.metrics))
+        return Sheet(figures=reports.headline(test), tables=(*scores, reports.settings_table(row.parameters)))
+
+    @action(
+        description="Promote to production",
+        url_path="promote",
+        permissions=["classifier.change_modelversion"],
+        icon="rocket_launch",
+        variant=ActionVariant.PRIMARY,
+    )
+    def promote(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Shows the gate's verdict and asks for a reason; on POST promotes."""
+        version = self.get_object(request, object_id)
+        if version is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        form = PromotionForm(request.POST or None, may_force=request.user.is_superuser)
+        refusal = ""
+        if request.method == "POST" and form.is_valid():
+            try:
+                row = promotion.promote(version, by=request.user, **form.cleaned_data)
+            except promotion.GateSaysNo as error:
+                refusal = f"The gate says no. {error.verdict.in_words()}"
+            except (promotion.NotPromotable, promotion.PromotionConflict) as error:
+                refusal = str(error)
+            else:
+                messages.success(request, f"{str(version).capitalize()} answers from now on.")
+                return HttpResponseRedirect(reverse("admin:mlops_promotion_change", args=[row.pk]))
+        return self._ask(request, version, form, refusal)
+
+    def _ask(self, request: HttpRequest, version: ModelVersion, form: PromotionForm, refusal: str) -> HttpResponse:
+        verdict = promotion.judge(version)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Promote {version} to production",
+            "opts": self.opts,
+            "original": version,
+            "form": form,
+            "refusal": refusal,
+            "passed": verdict.passed,
+            "sheet": Sheet(tables=(reports.rules(verdict.as_dict()),)),
+            "back": reverse("admin:classifier_modelversion_change", args=[version.pk]),
+        }
+        return TemplateResponse(request, "admin/promote.html", context)
+
+
+@admin.register(Promotion)
+class PromotionAdmin(FactAdmin):
+    """Which version went to production, instead of which, since when, by whom and why."""
+
+    empty = "No version was ever promoted. Train one with manage.py train."
+    list_display = (moment("created_at", "time"), "went_in", "went_out", "by", "why", "was_forced")
+    list_filter = ("forced", "created_at")
+    search_fields = ("reason", "version__number__exact")
+    search_help_text = "Words of the reason, or a version's number"
+    sortable_by = ()
+    fields = (moment("created_at", "time"), "went_in", "went_out", "by", "whole_reason", "was_forced")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        heavy = [f"{version}__{field}" for version in ("version", "replaced") for field in HEAVY]
+        return super().get_queryset(request).select_related("version", "replaced", "by").defer("verdict", *heavy)
+
+    @display(description="in")
+    def went_in(self, row: Promotion) -> str:
+        return link(row.version)
+
+    @display(description="out")
+    def went_out(self, row: Promotion) -> str:
+        return link(row.replaced)
+
+    @display(description="forced", label={"forced": "warning"})
+    def was_forced(self, row: Promotion) -> str:
+        return "forced" if row.forced else ""
+
+    @display(description="reason")
+    def why(self, row: Promotion) -> str:
+        return excerpt(row.reason)
+
+    @display(description="reason")
+    def whole_reason(self, row: Promotion) -> str:
+        return paragraph(row.reason)
+
+    def sheet(self, row: Promotion) -> Sheet:
+        return Sheet(tables=(reports.rules(row.verdict),))

@@ -1,0 +1,57 @@
+"""`manage.py promote`: a version into production, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from classifier.management.base import BadUsage, Refused, TicketclfCommand
+from classifier.models import ModelVersion
+from mlops import promotion
+from mlops.management import tables
+
+
+class Command(TicketclfCommand):
+    help = (
+        "Puts a version into production: the gate judges it on its test tickets, against the version that is there "
+        "now, and if it passes, all web processes answer with it within a second. Written down with your reason. "
+        "Exit code 1 if the gate says no, 2 if there is no such version."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("number", type=int, metavar="N", help="The version's number, as train prints it.")
+        parser.add_argument("--reason", required=True, help="Why, in a sentence, for those who ask later.")
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Promote although the gate says no; recorded as forced. A damaged or a demo version stays out.",
+        )
+
+    def handle(self, *, number: int, reason: str, force: bool, **_options: Any) -> None:
+        version = ModelVersion.objects.filter(number=number).first()
+        if version is None:
+            known = ", ".join(str(row.number) for row in ModelVersion.objects.all()[:10]) or "none yet: run train"
+            raise BadUsage(f"There is no version {number}. The newest ones: {known}.")
+        if not reason.strip():
+            raise BadUsage("--reason must say why in a sentence; it is empty.")
+        try:
+            row = promotion.promote(version, reason=reason, force=force)
+        except promotion.GateSaysNo as error:
+            self.print_json({"promoted": False, "version": number, "verdict": error.verdict.as_dict()})
+            raise Refused(str(error)) from error
+        except (promotion.NotPromotable, promotion.PromotionConflict) as error:
+            raise Refused(str(error)) from error
+        instead = f", instead of {row.replaced}" if row.replaced else ""
+        self.say(f"{str(version).capitalize()} is in production{instead}{' (forced)' if row.forced else ''}.")
+        self.say(*tables.rules(row.verdict))
+        self.print_json(
+            {
+                "promoted": True,
+                "version": number,
+                "replaced": row.replaced.number if row.replaced else None,
+                "forced": row.forced,
+                "reason": row.reason,
+                "verdict": row.verdict,
+            }
+        )

@@ -1,0 +1,78 @@
+"""`manage.py quickstart`: everything from an empty folder to a running service."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from classifier.management.base import BadUsage, Refused, TicketclfCommand
+from classifier.reading import UnreadableFile
+from mlops import quickstart, serving, training
+from mlops.promotion import NotPromotable, PromotionConflict
+from mlops.reserving import CannotStart
+from mlops.runs import RunInProgress
+from mlops.supervisor import GaveUp
+
+
+class Command(TicketclfCommand):
+    help = (
+        "Sets up everything and serves: database, five categories, the shipped tickets, a trained version in "
+        "production, an admin and an API key (each shown once), then what up starts. What was done before is left as "
+        "it is, so it is also the way to start again. Ctrl-C stops it."
+    )
+    has_json = False
+    requires_system_checks = ()  # up's processes run them
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--no-serve", action="store_true", help="Do all but start the service.")
+
+    def handle(self, *, no_serve: bool, **_options: Any) -> None:
+        try:
+            # Taken before the work, so that a port in use is not found out a minute later.
+            with contextlib.nullcontext() if no_serve else serving.reserved() as lock:
+                ready = self.prepare()
+                self.say_at_once(secrets_of(ready))
+                if lock is not None:
+                    serving.up(lock, say=lambda text: self.say_at_once(f"{text}\n"), api_key=ready.api_key)
+        except (CannotStart, UnreadableFile) as error:
+            raise BadUsage(str(error)) from None
+        except (
+            quickstart.NotReady,
+            training.CannotLearn,
+            RunInProgress,
+            NotPromotable,
+            PromotionConflict,
+            GaveUp,
+        ) as error:
+            raise Refused(str(error)) from None
+
+    def prepare(self) -> quickstart.Ready:
+        lines = quickstart.Lines(self.say_at_once)
+        try:
+            return quickstart.prepare(lines)
+        except OSError as error:
+            raise BadUsage(
+                f"{settings.VAR} must be a folder with room to write in; the system says: {error.strerror or error}. "
+                "Make room, or name another folder in TICKETCLF_VAR."
+            ) from None
+        finally:
+            lines.end()
+
+    def say_at_once(self, text: str) -> None:
+        self.stdout.write(text, ending="")
+        self.stdout.flush()  # the beginning of a line must be seen while its step runs
+
+
+def secrets_of(ready: quickstart.Ready) -> str:
+    """What is shown this once, or nothing."""
+    lines = []
+    if ready.password:
+        lines.append(f"  Sign in as  {quickstart.ADMIN}  with the password  {ready.password}")
+    if ready.api_key:
+        lines.append(f"  API key     {ready.api_key}")
+    if lines:
+        lines = ["", *lines, "  Shown only this once: nothing keeps them."]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,56 @@
+"""`manage.py train`: a candidate from all labelled tickets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from classifier.management.base import BadUsage, Refused, TicketclfCommand
+from classifier.reading import UnreadableFile
+from mlops import retraining, training
+from mlops.management import tables
+from mlops.models import TrainingRun
+from mlops.runs import RunInProgress
+
+
+class Command(TicketclfCommand):
+    help = (
+        "Trains a version on all labelled tickets: validates them, fits and tunes on the train and validation splits, "
+        "scores the test split, keeps model and reports, and records all of it in MLflow. It stops at a candidate "
+        "(see promote), except that a first version which passes the gate goes to production at once. It always "
+        "trains, also when nothing has changed. Exit code 1 if the labelled tickets cannot be trained on."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--recipe",
+            choices=training.RECIPES,
+            help="How a text becomes numbers: word_char (words and pieces of words) or original (the system that this "
+            "one re-creates, for comparison). Without it, what RECIPE in the environment says.",
+        )
+        parser.add_argument(
+            "--data",
+            type=Path,
+            metavar="FILE",
+            help="A CSV or JSONL file of tickets (text, label) to import first, all or none, as import_tickets does; "
+            "its labels must be categories that exist. The training is then on all labelled tickets, not on it alone.",
+        )
+
+    def handle(self, *, recipe: str | None, data: Path | None, **_options: Any) -> None:
+        try:
+            run = training.train(
+                trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=self.stderr.write
+            )
+        except UnreadableFile as error:
+            raise BadUsage(str(error)) from error
+        except (RunInProgress, training.CannotLearn) as error:
+            raise Refused(str(error)) from error
+        if run.version is None:
+            self.print_json(tables.run_as_dict(run))
+            raise Refused(f"These labelled tickets cannot be trained on. {run.outcome}")
+        retraining.settle_first(run)
+        run.version.refresh_from_db()
+        self.say(*tables.trained(run, run.version))
+        self.print_json(tables.run_as_dict(run))

@@ -1,0 +1,84 @@
+"""Labelled tickets and trained versions for the tests of mlops; each builds only what the test speaks of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from classifier.ml.model import TextModel
+from classifier.ml.pipeline import Fitted, refit
+from classifier.models import Label, ModelVersion, Ticket
+from mlops.evaluation import evaluate_tickets
+from mlops.gathering import freeze, gather
+from mlops.models import TrainingRun
+from tests.factories import SLUGS, make_categories, make_version, shipped
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+# Of seven tickets five train, one validates, one tests.
+SPLITS = ("train", "train", "train", "validation", "train", "test", "train")
+
+
+def noon() -> datetime:
+    """A clock that stands."""
+    return NOW
+
+
+def rows_of(category: str, count: int) -> list[str]:
+    return [text for text, label in shipped() if label == category][:count]
+
+
+def label_tickets(per_category: int = 28, *, categories: Sequence[str] = SLUGS) -> None:
+    """Tickets of each category with a label and a split, as an import would leave them."""
+    for category in make_categories(categories):
+        texts = rows_of(category.slug, per_category)
+        tickets = Ticket.objects.bulk_create(
+            Ticket(
+                text=text,
+                text_digest=Ticket.digest(text),
+                source=Ticket.Source.IMPORT,
+                split=SPLITS[index % len(SPLITS)],
+                group=0,
+            )
+            for index, text in enumerate(texts)
+        )
+        Label.objects.bulk_create(
+            Label(ticket=ticket, category=category, source=Label.Source.IMPORT, created_at=NOW) for ticket in tickets
+        )
+
+
+@functools.cache
+def good_fit() -> Fitted:
+    """A model of 600 shipped tickets, the tests' own among them, so that it passes any gate."""
+    return refit(
+        [text for text, _ in shipped()], [label for _, label in shipped()], recipe="word_char", c=100.0, temperature=0.9
+    )
+
+
+@functools.cache
+def poor_fit() -> Fitted:
+    """A model that has learnt next to nothing: each label is that of the ticket before."""
+    labels = [label for _, label in shipped()]
+    return refit(
+        [text for text, _ in shipped()], [labels[-1], *labels[:-1]], recipe="word_char", c=1.0, temperature=1.0
+    )
+
+
+def make_trained(model: TextModel | None = None, *, status: str = "candidate", **fields: Any) -> ModelVersion:
+    """A version with run, frozen dataset and its test scores, of the tickets that are labelled now."""
+    model = model or good_fit().model
+    material = gather()
+    scores = {split: evaluate_tickets(model, material.of(split)).as_dict() for split in ("validation", "test")}
+    version = make_version(model=model, status=status, metrics=scores, **fields)
+    TrainingRun.objects.create(
+        status=TrainingRun.Status.SUCCEEDED,
+        trigger=TrainingRun.Trigger.COMMAND,
+        recipe=version.recipe,
+        dataset=freeze(material),
+        version=version,
+        metrics=scores,
+        started_at=NOW,
+        ended_at=NOW,
+    )
+    return version

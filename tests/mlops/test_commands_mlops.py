@@ -1,0 +1,265 @@
+"""The commands of mlops: what they print for people and for machines, and their exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from classifier.management.base import BadUsage, Refused
+from classifier.models import Label, ModelVersion
+from mlops import runs
+from mlops.models import Promotion, TrainingRun
+from tests import factories
+from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+SCORES = {"accuracy", "macro_f1", "weighted_f1", "log_loss", "calibration_error", "per_category"}
+
+
+class Ended:
+    """How a command ended: what it wrote, and the exit code that a shell would see."""
+
+    def __init__(self, name: str, *arguments: object) -> None:
+        self.out, self.error, self.code = io.StringIO(), io.StringIO(), 0
+        try:
+            call_command(name, *map(str, arguments), stdout=self.out, stderr=self.error)
+        except (Refused, BadUsage) as error:
+            self.code = error.exit_code
+            self.error.write(str(error))
+        except CommandError as error:  # argparse's
+            self.code = 2
+            self.error.write(str(error))
+
+    @property
+    def found(self):
+        return json.loads(self.out.getvalue())
+
+
+@pytest.fixture
+def tickets(settings):
+    settings.GATE_MIN_MACRO_F1 = 0.3
+    label_tickets()
+
+
+# --- train ----------------------------------------------------------------------------------------
+def test_train_prints_the_version_and_promotes_the_first(tickets):
+    ended = Ended("train")
+
+    text = ended.out.getvalue()
+    assert ended.code == 0
+    assert "Version 1 (production)" in text
+    assert "100 train, 20 validation, 20 test" in text
+    assert "not recorded" in text
+    assert "macro F1" in text
+    assert "fit word_char on 100 tickets" in ended.error.getvalue()
+
+
+def test_train_json_is_one_object_with_the_scores(tickets):
+    make_trained(status="production")
+
+    found = Ended("train", "--json").found
+
+    assert (found["version"], found["version_status"], found["status"]) == (2, "candidate", "succeeded")
+    assert set(found["test"]) >= SCORES
+    assert set(found["validation"]) >= SCORES
+    assert found["parameters"]["n_train"] == 100
+    assert found["model_file"].endswith(".npz")
+    assert found["data_report"]["ok"] is True
+
+
+def test_train_on_nothing_ends_with_1_and_the_report(tickets):
+    Label.objects.all().delete()
+
+    ended = Ended("train", "--json")
+
+    assert ended.code == 1
+    assert ended.found["status"] == "rejected"
+    assert ended.found["data_report"]["findings"]
+    assert "cannot be trained on" in ended.error.getvalue()
+
+
+def test_train_with_a_missing_file_ends_with_2(tmp_path):
+    ended = Ended("train", "--data", tmp_path / "missing.csv")
+
+    assert ended.code == 2
+    assert "there is none" in ended.error.getvalue()
+
+
+@pytest.mark.parametrize("name", ["train", "retrain"])
+def test_a_second_training_ends_with_1_and_names_the_first(tickets, name):
+    with runs.running(trigger="api", recipe="word_char", by=None, clock=noon) as other:
+        ended = Ended(name)
+        runs.end(other, TrainingRun.Status.REJECTED, outcome="Done.", now=NOW)
+
+    assert ended.code == 1
+    assert f"run {other.pk} is at it" in ended.error.getvalue()
+
+
+def test_train_with_an_unknown_recipe_is_bad_usage():
+    with pytest.raises(CommandError, match="word_char"):
+        call_command("train", "--recipe", "magic")
+
+
+# --- evaluate -------------------------------------------------------------------------------------
+def test_evaluate_split_means_test_and_gives_the_stored_numbers(tickets, settings):
+    version = make_trained(status="production")
+
+    found = Ended("evaluate", "--split", "--json").found
+
+    assert (found["version"], found["split"], found["includes_training_rows"]) == (1, "test", False)
+    assert {name: found[name] for name in version.metrics["test"]} == version.metrics["test"]
+    assert sorted(path.name for path in settings.REPORTS_DIR.iterdir()) == [
+        "test_classification_report.json",
+        "test_confusion_matrix.png",
+    ]
+
+
+def test_evaluate_without_split_scores_all_and_marks_it(tickets, home):
+    make_trained(status="production")
+
+    ended = Ended("evaluate", "--output", home / "here", "--json")
+    text = Ended("evaluate").out.getvalue()
+
+    assert (ended.found["split"], ended.found["includes_training_rows"], ended.found["n_tickets"]) == ("all", True, 140)
+    assert (home / "here" / "all_classification_report.json").exists()
+    assert "140 tickets (includes training rows" in text
+    assert "billing" in text
+
+
+def test_evaluate_takes_the_version_named_else_production_else_the_newest_candidate(tickets):
+    make_trained(poor_fit().model)
+    make_trained(poor_fit().model)
+    newest = Ended("evaluate", "--json").found["version"]
+    ModelVersion.objects.filter(number=1).update(status="production")
+
+    assert newest == 2
+    assert Ended("evaluate", "--json").found["version"] == 1
+    assert Ended("evaluate", "--version", 2, "--json").found["version"] == 2
+
+
+def test_evaluate_a_file(tickets, tmp_path):
+    make_trained(status="production")
+    path = tmp_path / "other.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("body", "kind"), ("I was double charged", "billing"), ("Where is it", "general")])
+
+    found = Ended("evaluate", "--data", path, "--text-column", "body", "--label-column", "kind", "--json").found
+
+    assert (found["n_tickets"], found["split"], found["includes_training_rows"]) == (2, str(path), False)
+    assert found["files"][0].endswith("test_classification_report.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--version", "9"), 2, "There is no version 9. The newest ones: 1."),
+        (("--data", "missing.csv"), 2, "there is none"),
+        (("--data", "missing.csv", "--split"), 2, "exclude each other"),
+        (("--output", "/proc/nowhere"), 2, "can be written"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(tickets, arguments, code, words):
+    make_trained(status="production")
+
+    ended = Ended("evaluate", *arguments)
+
+    assert ended.code == code
+    assert words in ended.error.getvalue()
+
+
+def test_evaluate_with_nothing_trained_names_the_command():
+    ended = Ended("evaluate")
+
+    assert ended.code == 1
+    assert "manage.py train" in ended.error.getvalue()
+
+
+def test_evaluate_a_version_without_tickets_of_its_own_ends_with_1():
+    factories.make_version()
+
+    assert Ended("evaluate").code == 1
+
+
+# --- promote --------------------------------------------------------------------------------------
+def test_promote_puts_a_version_into_production(tickets):
+    make_trained(poor_fit().model, status="production")
+    make_trained()
+
+    ended = Ended("promote", 2, "--reason", "Better.")
+
+    text = ended.out.getvalue()
+    assert ended.code == 0
+    assert "Version 2 is in production, instead of version 1." in text
+    assert "met      On the same 20 test tickets" in text
+    assert Promotion.objects.get().reason == "Better."
+
+
+def test_promote_json_tells_the_verdict(tickets):
+    make_trained()
+
+    found = Ended("promote", 1, "--reason", "First", "--json").found
+
+    assert (found["promoted"], found["version"], found["replaced"], found["forced"]) == (True, 1, None, False)
+    assert found["verdict"]["passed"] is True
+
+
+def test_promote_refused_by_the_gate_ends_with_1_and_forced_with_0(tickets, settings):
+    settings.GATE_MIN_MACRO_F1 = 1.0
+    make_trained(poor_fit().model)
+
+    refused = Ended("promote", 1, "--reason", "Hope", "--json")
+    forced = Ended("promote", 1, "--reason", "A trial", "--force")
+
+    assert (refused.code, refused.found["promoted"]) == (1, False)
+    assert "is the least" in refused.error.getvalue()
+    assert forced.code == 0
+    assert "(forced)" in forced.out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("9", "--reason", "x"), 2, "There is no version 9"),
+        (("1", "--reason", " "), 2, "is empty"),
+        (("1",), 2, "--reason"),
+        (("1", "--reason", "Again"), 1, "in production already"),
+    ],
+)
+def test_promote_refuses_in_one_line(tickets, arguments, code, words):
+    make_trained(status="production")
+
+    ended = Ended("promote", *arguments)
+
+    assert ended.code == code
+    assert words in ended.error.getvalue()
+
+
+# --- retrain --------------------------------------------------------------------------------------
+def test_retrain_promotes_and_then_skips(tickets):
+    first = Ended("retrain", "--json").found
+    second = Ended("retrain")
+
+    assert (first["decision"], first["version"], first["version_status"]) == ("promoted", 1, "production")
+    assert first["verdict"]["passed"] is True
+    assert second.code == 0
+    assert second.out.getvalue().startswith("Unchanged: ")
+
+
+def test_retrain_that_keeps_the_candidate_ends_with_0(tickets):
+    make_trained(status="production")
+
+    ended = Ended("retrain")
+
+    assert ended.code == 0
+    assert "Kept as a candidate" in ended.out.getvalue()
+
+
+def test_retrain_on_nothing_ends_with_1():
+    ended = Ended("retrain", "--json")
+
+    assert ended.code == 1
+    assert ended.found["decision"] == "rejected"

@@ -1,0 +1,141 @@
+"""Scores of a version on its own tickets and on files, and the report files of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from classifier.ml.scoring import score
+from classifier.ml.validation import Row
+from classifier.models import Ticket
+from mlops import evaluation
+from mlops.evaluation import Layout, NothingToScore, Tickets
+from mlops.models import Dataset
+from tests import factories
+from tests.mlops.making import good_fit, label_tickets, make_trained
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def version():
+    label_tickets()
+    return make_trained()
+
+
+def test_evaluate_on_test_gives_the_stored_numbers_again_exactly(version):
+    scores = evaluation.evaluate(version, "test")
+
+    assert scores.as_dict() == version.metrics["test"]
+
+
+def test_evaluate_on_all_scores_every_frozen_ticket(version):
+    scores = evaluation.evaluate(version, "all")
+
+    assert scores.n_tickets == 5 * 28
+    assert {row.support for row in scores.per_category.values()} == {28}
+
+
+def test_evaluate_keeps_to_the_labels_and_splits_of_the_training(version):
+    Ticket.objects.update(split="train")
+
+    assert evaluation.evaluate(version, "test").as_dict() == version.metrics["test"]
+
+
+def test_frozen_tickets_stand_in_the_order_of_their_ids_and_tell_of_the_missing():
+    kept, gone, other = (factories.make_ticket(text) for text in ("one", "two", "three"))
+    members = {"test": {"billing": [other.pk, gone.pk], "general": [kept.pk]}, "train": {}}
+    dataset = Dataset.objects.create(fingerprint="f", counts={}, members=members)
+    gone.delete()
+
+    tickets = evaluation.frozen_tickets(dataset, ("train", "test"))
+
+    assert tickets == Tickets(("one", "three"), ("general", "billing"), missing=1)
+
+
+def test_frozen_tickets_are_read_in_parts(django_assert_num_queries, monkeypatch):
+    monkeypatch.setattr(evaluation, "IDS_A_QUERY", 2)
+    ids = [factories.make_ticket(f"ticket {number}").pk for number in range(5)]
+    dataset = Dataset.objects.create(fingerprint="f", counts={}, members={"test": {"billing": ids}})
+
+    with django_assert_num_queries(3):
+        tickets = evaluation.frozen_tickets(dataset, ("test",))
+
+    assert len(tickets.texts) == 5
+
+
+def test_evaluate_a_version_without_a_run_says_what_is_missing():
+    with pytest.raises(NothingToScore, match="training run"):
+        evaluation.evaluate(factories.make_version(), "test")
+
+
+def test_evaluate_tickets_without_any_says_so():
+    with pytest.raises(NothingToScore, match="there is none"):
+        evaluation.evaluate_tickets(good_fit().model, Tickets((), ()))
+
+
+def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
+    rows = [
+        Row(2, "I was double charged", " Billing "),
+        Row(3, "App keeps crashing", "TECHNICAL"),
+        Row(4, "", "billing"),
+        Row(5, "Where is it?", None),
+    ]
+
+    scores = evaluation.evaluate_rows(good_fit().model, rows)
+
+    assert (scores.n_tickets, scores.accuracy) == (2, 1.0)
+
+
+def test_evaluate_rows_counts_a_label_the_model_does_not_know_as_wrong():
+    scores = evaluation.evaluate_rows(
+        good_fit().model, [Row(2, "I was double charged", "billing"), Row(3, "Refund me", "Refunds")]
+    )
+
+    assert scores.accuracy == 0.5
+    assert scores.per_category["Refunds"].support == 1
+
+
+# --- Files ----------------------------------------------------------------------------------------
+def scores_of(categories):
+    """Two tickets of each category, one of them answered right and one with the next category."""
+    truth = [slug for slug in categories for _ in range(2)]
+    nexts = [*categories[1:], categories[0]]
+    guess = [answer for pair in zip(categories, nexts, strict=True) for answer in pair]
+    return score(truth, guess, categories=categories)
+
+
+def test_write_report_writes_the_numbers_and_the_picture(home):
+    scores = scores_of(["billing", "shipping"])
+
+    report, picture = evaluation.write_report(scores, home / "new" / "folder", prefix="val", about={"version": 3})
+
+    found = json.loads(report.read_text("utf-8"))
+    assert (report.name, picture.name) == ("val_classification_report.json", "val_confusion_matrix.png")
+    assert found["version"] == 3
+    assert found["accuracy"] == 0.5
+    assert found["per_category"]["billing"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    assert found["confusion"] == {"categories": ["billing", "shipping"], "matrix": [[1, 1], [1, 1]]}
+    assert picture.read_bytes().startswith(PNG)
+    assert sorted(path.name for path in report.parent.iterdir()) == [report.name, picture.name]
+
+
+@pytest.mark.parametrize("names", [["billing", "客服 $x$"], [f"category_{number}_" + "x" * 40 for number in range(12)]])
+def test_the_picture_is_the_same_for_the_same_numbers_whatever_the_names(home, names):
+    for name in ("one.png", "two.png"):
+        evaluation.draw_confusion(scores_of(names), home / name, title="test")
+
+    assert (home / "one.png").read_bytes() == (home / "two.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("n", "largest", "numbers"), [(5, 9999, True), (77, 40, True), (77, 12345, False), (200, 7, True), (0, 0, True)]
+)
+def test_counts_are_written_where_they_fit(n, largest, numbers):
+    layout = Layout.of(["category"] * n, largest=largest)
+
+    assert bool(layout.number_points) is numbers
+    assert layout.label_points >= 8  # points that can be read
+    assert layout.side >= 6.5

@@ -1,0 +1,223 @@
+"""What MLflow holds of a training, looked at with its own client; and that nothing fails when it is not there."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlops import tracking
+from mlops.flavour import flavour
+from tests.mlops.making import good_fit, rows_of
+
+LOAD = """
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.path[:] = [path for path in sys.path if path]  # not the checkout: the model must bring what it needs
+import mlflow, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+served = mlflow.pyfunc.load_model(sys.argv[2])
+table = pandas.DataFrame({"text": ["I was double charged", "App keeps crashing"]})
+print(*served.predict(table), *served.predict(["I was double charged"]))
+assert "classifier" in sys.modules and "/code/" in sys.modules["classifier"].__file__, sys.modules["classifier"]
+"""
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> tracking.Facts:
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    for name in ("val_classification_report.json", "validation_report.json"):
+        (reports / name).write_text("{}")
+    return tracking.Facts(
+        name="version-1",
+        parameters={"recipe": "word_char", "c": 100.0, "tried": [[1.0, 0.5]]},
+        metrics={"test_macro_f1": 0.75, "test_category/billing/f1": 0.5},
+        tags={"dataset_fingerprint": "ab" * 32},
+        reports=reports,
+        pipeline=good_fit().pipeline,
+        temperature=0.5,
+    )
+
+
+@contextmanager
+def mlflow_client(uri: str) -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        yield MlflowClient(tracking_uri=uri)
+
+
+def test_record_leaves_run_metrics_files_and_a_registered_version(mlflow_home, facts, settings):
+    recorded = tracking.record(facts)
+
+    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
+        run = client.get_run(recorded.run_id)
+        files = {file.path for file in client.list_artifacts(recorded.run_id)}
+        version = client.get_model_version(settings.MODEL_NAME, str(recorded.version))
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "version-1"
+    assert run.data.params == {"recipe": "word_char", "c": "100.0", "tried": "[[1.0, 0.5]]"}
+    assert run.data.metrics == {"test_macro_f1": 0.75, "test_category/billing/f1": 0.5}
+    assert run.data.tags["dataset_fingerprint"] == "ab" * 32
+    assert files == {"val_classification_report.json", "validation_report.json"}
+    assert version.run_id == recorded.run_id
+    assert run.info.artifact_uri.startswith(settings.MLFLOW_ARTIFACTS.as_uri())
+
+
+def test_record_leaves_nothing_behind_in_this_process(mlflow_home, facts, monkeypatch, capfd):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    environment, path = dict(os.environ), list(sys.path)
+
+    tracking.record(facts)
+
+    import mlflow
+
+    assert mlflow.active_run() is None
+    assert dict(os.environ) == environment
+    assert sys.path == path
+    assert capfd.readouterr() == ("", "")
+
+
+def test_recorded_model_answers_in_a_process_that_has_only_what_it_brings(mlflow_home, facts, settings):
+    recorded = tracking.record(facts)
+
+    uri = f"models:/{settings.MODEL_NAME}/{recorded.version}"
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, settings.MLFLOW_TRACKING_URI, uri],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "HOME": str(mlflow_home)},
+        check=False,
+    )
+
+    assert done.stdout.split() == ["billing", "technical", "billing"], done.stderr
+
+
+def test_flavour_gives_the_probabilities_of_the_model_that_serves():
+    fitted = good_fit()
+    texts = rows_of("shipping", 20)
+
+    found = flavour(fitted.pipeline, temperature=fitted.temperature).predict_proba(texts)
+
+    assert np.abs(found - fitted.model.predict(texts).probabilities).max() < 1e-6
+
+
+def test_flavour_leaves_the_pipeline_as_it_was():
+    before = good_fit().pipeline["classifier"].coef_.copy()
+
+    flavour(good_fit().pipeline, temperature=0.5)
+
+    assert (good_fit().pipeline["classifier"].coef_ == before).all()
+    assert good_fit().pipeline["features"].transformer_list[0][1].vocabulary is None
+
+
+def test_flavour_of_the_recipe_original_answers_as_well():
+    from classifier.ml.pipeline import refit
+
+    texts = rows_of("billing", 30) + rows_of("shipping", 30)
+    fitted = refit(texts, ["billing"] * 30 + ["shipping"] * 30, recipe="original", c=1.0, temperature=1.0)
+
+    found = flavour(fitted.pipeline, temperature=1.0).predict_proba(np.array(texts))
+
+    assert np.abs(found - fitted.model.predict(texts).probabilities).max() < 1e-6
+
+
+def test_alias_is_none_until_it_is_set_and_then_moves(mlflow_home, facts):
+    before_any_model = tracking.production_alias()
+    first, second = tracking.record(facts).version, tracking.record(facts).version
+    before = tracking.production_alias()
+
+    tracking.set_production_alias(first)
+    tracking.set_production_alias(second)
+
+    assert (before_any_model, before, tracking.production_alias()) == (None, None, second)
+
+
+def test_prepare_twice_is_the_same_as_once(mlflow_home, settings):
+    tracking.prepare()
+    tracking.prepare()
+
+    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
+        assert client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME) is not None
+
+
+def test_many_metrics_are_sent_in_parts(mlflow_home, facts, settings):
+    metrics = {f"test_category/c{index}/f1": 0.5 for index in range(2 * tracking.METRICS_A_CALL + 1)}
+
+    recorded = tracking.record(tracking.Facts(**{**vars(facts), "metrics": metrics}))
+
+    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
+        assert len(client.get_run(recorded.run_id).data.metrics) == len(metrics)
+
+
+def test_a_long_parameter_is_cut(mlflow_home, facts, settings):
+    recorded = tracking.record(tracking.Facts(**{**vars(facts), "parameters": {"tried": "x" * 10_000}}))
+
+    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
+        assert len(client.get_run(recorded.run_id).data.params["tried"]) == tracking.PARAMETER_CHARACTERS
+
+
+def test_a_recording_that_breaks_off_is_marked_failed_in_mlflow(mlflow_home, facts, settings):
+    with_a_name_that_mlflow_refuses = tracking.Facts(**{**vars(facts), "parameters": {"what?": 1}})
+
+    with pytest.raises(tracking.NotRecorded):
+        tracking.record(with_a_name_that_mlflow_refuses)
+
+    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
+        runs = client.search_runs([client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME).experiment_id])
+    assert [run.info.status for run in runs] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("http://127.0.0.1:1", "Connection refused"),
+        ("http://someone:hidden@127.0.0.1:1", "Connection refused"),
+        ("sqlite:////proc/there-is-no-such-folder/mlflow.sqlite3", "No such file"),
+        ("postgresql://someone:hidden@127.0.0.1:1/mlflow", "refused"),
+    ],
+)
+def test_an_mlflow_that_is_not_there_is_told_in_words_within_seconds(home, facts, settings, caplog, uri, words):
+    settings.MLFLOW_TRACKING_URI = uri
+    began = time.monotonic()
+
+    with pytest.raises(tracking.NotRecorded, match=words) as caught:
+        tracking.record(facts)
+
+    assert time.monotonic() - began < 10
+    assert "hidden" not in f"{caught.value} {caplog.text}"
+    assert "MLflow did not record the training" in caplog.text
+
+
+def test_an_mlflow_that_accepts_and_does_not_answer_is_given_up(home, facts, settings, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        with pytest.raises(tracking.NotRecorded, match="timed out"):
+            tracking.production_alias()
+
+
+def test_the_environment_decides_over_the_timeouts(home, settings, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "17")
+
+    with tracking._undisturbed():
+        inside = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"], os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
+
+    assert inside == ("17", "1")
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "17"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
