@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import numpy as np
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from classifier import importing
 from classifier.importing import Plan, Refusal, Refusals
@@ -47,8 +49,13 @@ def set_label(
 
 
 def _set_label(ticket: Ticket, category: Category, *, source: str, by: User | None, now: datetime, seed: int) -> Label:
-    current = Label.objects.current().select_for_update(of=("self",)).select_related("category").filter(ticket=ticket)
-    label = current.first()
+    bands = None
+    if ticket.split is None:
+        bands = signature(ticket.text)
+        wait_for_turn()  # before the ticket is locked: an import holds both in this order, too
+    # One label at a time for a ticket, in a strength that keeps no answer from pointing at it. SQLite needs no lock.
+    split = Ticket.objects.select_for_update(no_key=True).values_list("split", flat=True).get(pk=ticket.pk)
+    label = Label.objects.current().select_related("category").filter(ticket=ticket).first()
     if label is not None:
         gain = RANKS[Label.Source(source)] - RANKS[Label.Source(label.source)]
         if label.category_id == category.pk and gain <= 0:
@@ -60,21 +67,18 @@ def _set_label(ticket: Ticket, category: Category, *, source: str, by: User | No
             )
         label.ended_at = max(now, label.created_at)  # a clock may have been set back
         label.save(update_fields=["ended_at"])
-    if Ticket.objects.filter(pk=ticket.pk, split=None).exists():
-        _place(ticket, category, seed=seed)
+    if bands is not None:
+        if split is None:
+            _place(ticket, category, bands=bands, seed=seed)
+        ticket.refresh_from_db(fields=["split", "group"])
     return Label.objects.create(ticket=ticket, category=category, source=source, by=by, created_at=now)
 
 
-def _place(ticket: Ticket, category: Category, *, seed: int) -> None:
-    """Gives a ticket its group and split, if nobody else does while this waits for its turn."""
-    bands = signature(ticket.text)
-    wait_for_turn()
-    if Ticket.objects.filter(pk=ticket.pk, split=None).exists():
-        if ticket.is_demo:  # it trains and tests nothing, so it must not draw real tickets to its side
-            Ticket.objects.filter(pk=ticket.pk).update(split=Split.EXCLUDED, group=ticket.pk)
-        else:
-            place([Newcomer(ticket.pk, ticket.text, category.slug, bands)], seed=seed)
-    ticket.refresh_from_db(fields=["split", "group"])
+def _place(ticket: Ticket, category: Category, *, bands: NDArray[np.int64], seed: int) -> None:
+    if ticket.is_demo:  # it trains and tests nothing, so it must not draw real tickets to its side
+        Ticket.objects.filter(pk=ticket.pk).update(split=Split.EXCLUDED, group=ticket.pk)
+    else:
+        place([Newcomer(ticket.pk, ticket.text, category.slug, bands)], seed=seed)
 
 
 def _twice(write: Callable[[], T]) -> T:

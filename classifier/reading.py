@@ -84,11 +84,9 @@ def read(path: Path | str, *, columns: Columns | None = None) -> Iterator[FileRo
 
 def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
     """The decoded lines with their ends; a byte order mark of UTF-8 is taken off."""
-    begin = 0  # position of the line in the file, in bytes; a pipe has no tell()
-    for number in itertools.count(1):
-        raw = file.readline(MAX_LINE)
-        if not raw:
-            return
+    number = begin = 0  # begin: the line's position in the file, in bytes; a pipe could not tell()
+    while raw := file.readline(MAX_LINE):
+        number += 1
         if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
             raise UnreadableFile(
                 f"{path} must have lines of less than {MAX_LINE:,} bytes; line {number} is longer. "
@@ -102,7 +100,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
             line = raw.decode()
         except UnicodeDecodeError as error:
             raise UnreadableFile(
-                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x} at byte "
+                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x} at offset "
                 f"{begin + error.start} of the file. {_mend(path, 'WINDOWS-1252')}"
             ) from None
         begin += len(raw)

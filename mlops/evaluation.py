@@ -133,6 +133,7 @@ def draw_confusion(scores: Scores, path: Path, *, title: str) -> None:
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     counts = np.array(scores.confusion, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -141,7 +142,8 @@ def draw_confusion(scores: Scores, path: Path, *, title: str) -> None:
     # The reader's matplotlibrc must not change the picture; a font without a script's letters only draws boxes.
     with matplotlib.style.context("default"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        figure = Figure(figsize=(layout.side, layout.side * 0.94), dpi=layout.dpi, layout="constrained")
+        engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches
+        figure = Figure(figsize=(layout.side, layout.side * 0.94), dpi=layout.dpi, layout=engine)
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)  # one hue, light to dark: safe for the colour-blind
@@ -150,7 +152,6 @@ def draw_confusion(scores: Scores, path: Path, *, title: str) -> None:
             _write_counts(axes, counts, shares, points=layout.number_points)
         headline = f"{scores.n_tickets:,} tickets, accuracy {scores.accuracy:.3f}, macro-F1 {scores.macro_f1:.3f}"
         figure.suptitle(f"{title}\n{headline}", fontsize=layout.title_points, parse_math=False)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
         bar.set_label("share of the row", fontsize=layout.title_points - 2)
         bar.ax.tick_params(labelsize=layout.title_points - 3)

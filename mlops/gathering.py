@@ -56,7 +56,7 @@ def gather() -> Material:
         .order_by("ticket_id")
         .values_list("ticket_id", "ticket__text", "category__slug", "ticket__split")
     )
-    labelled = [Labelled(*row) for row in rows]
+    labelled = [Labelled(pk, text, slug, str(split)) for pk, text, slug, split in rows]
     left_out = too_small(labelled, categories=list(Category.objects.active().values_list("slug", flat=True)))
     return Material(
         labelled=tuple(ticket for ticket in labelled if ticket.category not in left_out),

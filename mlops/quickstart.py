@@ -40,10 +40,9 @@ class NotReady(RuntimeError):
 
 @dataclass(frozen=True)
 class Ready:
-    """What the steps leave behind. Password and key are there only on the run that made them: nothing keeps them."""
+    """What the steps leave behind. The key is there only on the run that made it: nothing keeps it."""
 
     version: int
-    password: str | None
     api_key: str | None
 
 
@@ -73,6 +72,11 @@ class Lines:
             self.write(f"{'.' * max(0, COLUMN - self.width)} {words or seconds}\n")
             self.began = None
 
+    def tell(self, text: str) -> None:
+        """Ends the step, and writes a line below it."""
+        self.end()
+        self.write(f"      {text}\n")
+
     def follow(self, step: str) -> None:
         """Takes the progress of a training: its steps are lines, what is indented below one is a dot."""
         if step.startswith(" "):
@@ -92,11 +96,17 @@ def prepare(lines: Lines) -> Ready:
     version = version_in_production(lines)
     lines.begin(f"admin user {ADMIN!r}")
     password = make_admin()
-    lines.end("" if password else f"{ALREADY} (new password: manage.py changepassword {ADMIN})")
+    if password is None:
+        lines.end(f"{ALREADY} (new password: manage.py changepassword {ADMIN})")
+    else:  # at once: who kills this now must not lose it
+        lines.tell(f"password, shown only this once: {password}")
     lines.begin(f"API key {KEY_NAME!r}")
     key = make_key()
-    lines.end("" if key else ALREADY)
-    return Ready(version=version.number, password=password, api_key=key)
+    if key is None:
+        lines.end(f"{ALREADY} (another one: manage.py create_api_key NAME --scope predict)")
+    else:
+        lines.tell(f"key, shown only this once: {key}")
+    return Ready(version=version.number, api_key=key)
 
 
 def make_categories() -> int:

@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -155,9 +156,7 @@ def _register(facts: Facts, *, run_id: str) -> int:
 
 
 def _requirements() -> list[str]:
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "numpy", "scipy", "skops")]
+    return [f"{name}=={installed(name)}" for name in ("mlflow", "scikit-learn", "numpy", "scipy", "skops")]
 
 
 @contextlib.contextmanager

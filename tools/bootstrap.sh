@@ -62,6 +62,7 @@ is_whole() {
 
 make_venv() {
     python=$(find_python) || exit 2
+    if [ -e "$UNFINISHED" ]; then echo "The last installation was interrupted."; fi
     echo "Making .venv with $python ($(version_of "$python")) ..."
     # What an interrupted installation left looks installed to pip, so it is not mended but made anew.
     { rm -rf .venv && mkdir .venv && : >"$UNFINISHED"; } ||

@@ -155,7 +155,7 @@ class ApiKeyAdmin(CarefulAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         back = reverse("admin:classifier_apikey_change", args=[key.prefix])
         if request.method != "POST":
-            context = {"title": f"Revoke {key}", "opts": self.opts, "original": key, "back": back}
+            context = {"title": f"Revoke {key}", "opts": self.opts, "key": key, "back": back}
             return TemplateResponse(request, "admin/key_revoke.html", self.admin_site.each_context(request) | context)
         key.revoked = True
         key.save(update_fields=["revoked"])

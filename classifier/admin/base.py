@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db.models import CASCADE, PROTECT, DateField, Model, QuerySet
 from django.db.models.deletion import get_candidate_relations_to_delete
@@ -91,6 +92,7 @@ class CarefulAdmin(ModelAdmin):
     list_max_show_all = 50
     paginator = CountingPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # one count a choice of each filter
     list_before_template = "admin/list_style.html"
     change_form_outer_after_template = "admin/sheets.html"
     actions: Any = None  # nothing is done to many rows at once unless a page says what
@@ -98,6 +100,10 @@ class CarefulAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         request.GET = without_nul(request.GET)
         return super().changelist_view(request, extra_context)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """The page's own actions. Rows are removed one at a time, on a page that says what goes with them."""
+        return {name: kept for name, kept in super().get_actions(request).items() if name != "delete_selected"}
 
     def get_changelist(self, request: HttpRequest, **named: Any) -> type[ChangeList]:
         return CarefulList
@@ -125,7 +131,7 @@ class CarefulAdmin(ModelAdmin):
             return {f"{entry}__{field.target_field.name}__exact", f"{entry}__isnull"}
         if isinstance(field, DateField):
             return {f"{entry}__gte", f"{entry}__lt", f"{entry}__isnull"}
-        return {f"{entry}__exact", f"{entry}__isnull"}
+        return {entry, f"{entry}__exact", f"{entry}__isnull"}
 
     def sheet(self, row: Any) -> Sheet | None:
         """The figures and tables below the row's form."""

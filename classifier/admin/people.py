@@ -27,7 +27,7 @@ POWERS = (
 
 
 @admin.register(User)
-class UserAdmin(CarefulAdmin, DjangoUserAdmin):
+class UserAdmin(DjangoUserAdmin, CarefulAdmin):
     """People who sign in. Only a superuser hands out powers, and only a superuser changes a superuser."""
 
     form = UserChangeForm
@@ -62,7 +62,7 @@ def is_above(user: User | None, request: HttpRequest) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(CarefulAdmin, DjangoGroupAdmin):
+class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
     """Sets of permissions. Whoever changes one changes what its members may do, so that is a superuser's work."""
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **named: Any) -> Any:

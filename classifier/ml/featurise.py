@@ -4,11 +4,11 @@ The weights are fitted by scikit-learn (pipeline.py); what is made of the featur
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,10 @@ from classifier.ml.text import normalise
 
 WORD_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default, which the recipes use as it is
 WORDS = re.compile(WORD_PATTERN).findall
-# The words of customers are unbounded, the memory of a web process is not: 20,000 words with some 20 n-grams each are
-# about 8 MB. A full cache is emptied, not trimmed: the common words are back within a few tickets.
+# The words of customers are unbounded, the memory of a web process is not: at the 410 bytes a word that the shipped
+# tickets take, 20,000 words are 8 MB. A full cache is emptied, not trimmed: the common words are back within a few tickets.
 MEMO_WORDS = 20_000
 MEMO_LETTERS = 40  # longer "words" are keys, links and scripts without spaces: they do not come again
-NO_COLUMNS: NDArray[np.int32] = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +53,21 @@ class Features:
     unknown: float
 
 
+class Word(NamedTuple):
+    """What is known of a run of letters between two spaces, once and for all texts.
+
+    columns: of its tokens, their pairs and its character n-grams, one for each occurrence. n_tokens, n_known: how many
+    tokens it has and how many of them the vocabulary knows. first: its first token, "" if none. followers: the tokens
+    that make a known pair after its last token, and the pair's column.
+    """
+
+    columns: NDArray[np.int32]
+    n_tokens: int
+    n_known: int
+    first: str
+    followers: dict[str, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Tfidf:
     """The featuriser "tfidf": a word part and, if wanted, a character part, side by side.
@@ -64,15 +78,17 @@ class Tfidf:
     word: Part
     character: Part | None = None
     _words: dict[str, int] = field(init=False, repr=False)
+    _pairs: dict[str, dict[str, int]] = field(init=False, repr=False)
     _pieces: dict[str, int] = field(init=False, repr=False)
     idf: NDArray[np.float64] = field(init=False, repr=False)
-    _memo: dict[str, NDArray[np.int32]] = field(init=False, repr=False, default_factory=dict)
+    _memo: dict[str, Word] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.word.terms)
         pieces = self.character.terms if self.character else ()
         idf = [part.idf for part in self.parts]
         object.__setattr__(self, "_words", dict(zip(self.word.terms, range(count), strict=True)))
+        object.__setattr__(self, "_pairs", _followers(self._words))
         object.__setattr__(self, "_pieces", dict(zip(pieces, range(count, count + len(pieces)), strict=True)))
         object.__setattr__(self, "idf", np.concatenate(idf))
 
@@ -96,12 +112,8 @@ class Tfidf:
 
     def features(self, text: str) -> Features:
         """What the text holds of the vocabulary, weighted as the fitted vectorisers do: tf x idf, length 1 per part."""
-        clean = normalise(text)
-        words, unknown = self._word_columns(clean)
-        columns = np.array(words, dtype=np.int32)
-        if self.character:
-            columns = np.concatenate([columns, *self._character_columns(clean)])
-        columns, counts = _counted(columns)
+        arrays, pairs, unknown = self._read(text)
+        columns, counts = _counted(np.concatenate([np.array(pairs, dtype=np.int32), *arrays]))
         weights = counts.astype(np.float64)
         edge = int(columns.searchsorted(len(self.word.terms)))
         for part, here in zip(self.parts, (slice(None, edge), slice(edge, None)), strict=False):
@@ -109,8 +121,8 @@ class Tfidf:
             if part.sublinear:
                 np.log(found, out=found)
                 found += 1.0
-            found *= self.idf[columns[here]]
-            found /= sqrt(found @ found) or 1.0
+            found *= self.idf.take(columns[here])
+            found /= sqrt(found.dot(found)) or 1.0
         return Features(columns, weights, unknown)
 
     def table(self, texts: Sequence[str]) -> tuple[csr_array, NDArray[np.float64]]:
@@ -119,21 +131,19 @@ class Tfidf:
         The same numbers as features() gives, but counted and weighted for all texts at once: for a batch of short
         texts numpy's cost per call is most of the time.
         """
-        words: list[int] = []
-        pieces: list[NDArray[np.int32]] = []
-        n_words, n_pieces, unknown = [], [], []
+        pairs: list[int] = []
+        arrays: list[NDArray[np.int32]] = []
+        n_pairs, n_columns, unknown = [], [], []
         for text in texts:
-            clean = normalise(text)
-            known, share = self._word_columns(clean)
-            found = self._character_columns(clean) if self.character else []
-            words += known
-            pieces += found
-            n_words.append(len(known))
-            n_pieces.append(sum(map(len, found)))
+            found, paired, share = self._read(text)
+            pairs += paired
+            arrays += found
+            n_pairs.append(len(paired))
+            n_columns.append(sum(map(len, found)))
             unknown.append(share)
         place = np.arange(len(texts)) * self.n_terms  # one number for each cell of the table
-        cells = np.concatenate([np.array(words, dtype=np.int32), *pieces]) + np.concatenate(
-            [np.repeat(place, n_words), np.repeat(place, n_pieces)]
+        cells = np.concatenate([np.array(pairs, dtype=np.int32), *arrays]) + np.concatenate(
+            [np.repeat(place, n_pairs), np.repeat(place, n_columns)]
         )
         cells, counts = _counted(cells)
         rows, columns = np.divmod(cells, self.n_terms)
@@ -156,56 +166,83 @@ class Tfidf:
             weights[here] = found / lengths[rows[here]]
         return weights
 
-    def _word_columns(self, clean: str) -> tuple[list[int], float]:
-        """Columns of the word n-grams, one for each occurrence, and the share of words that have none."""
-        known = self._words.get
-        tokens = WORDS(clean)
-        if self.word.stop_words:
-            tokens = [token for token in tokens if token not in self.word.stop_words]
-        columns = [column for column in map(known, tokens) if column is not None]
-        unknown = 1.0 - len(columns) / len(tokens) if tokens else 1.0
-        if self.word.longest == 2:
-            pairs = [f"{a} {b}" for a, b in pairwise(tokens)]
-            columns += [column for column in map(known, pairs) if column is not None]
-        return columns, unknown
+    def _read(self, text: str) -> tuple[list[NDArray[np.int32]], list[int], float]:
+        """The columns of each word of a text, those of pairs across words, and the share of unknown tokens.
 
-    def _character_columns(self, clean: str) -> list[NDArray[np.int32]]:
-        """For each word of the text, the columns of its character n-grams.
-
-        Read and written by several threads: each dict operation is whole under the GIL, and two threads that compute
-        the same word write the same array.
+        A token never reaches over a space, so all that does not depend on the neighbours is remembered by word. Read
+        and written by several threads: each dict operation is whole under the GIL, and two threads that spell the same
+        word write the same.
         """
-        memo = self._memo
-        found = []
-        for word in clean.split(" "):
-            columns = memo.get(word)
-            if columns is None:
-                columns = self._spell(word)
-                if len(word) <= MEMO_LETTERS:
-                    if len(memo) >= MEMO_WORDS:
-                        memo.clear()
-                    memo[word] = columns
-            found.append(columns)
-        return found
+        remembered = self._memo.get
+        arrays, pairs = [], []
+        tokens = known = 0
+        followers: dict[str, int] = {}
+        for word in normalise(text).split(" "):
+            columns, n_tokens, n_known, first, next_followers = remembered(word) or self._spell(word)
+            arrays.append(columns)
+            if n_tokens:
+                tokens += n_tokens
+                known += n_known
+                if first in followers:
+                    pairs.append(followers[first])
+                followers = next_followers
+        return arrays, pairs, 1.0 - known / tokens if tokens else 1.0
 
-    def _spell(self, word: str) -> NDArray[np.int32]:
-        """Columns of the character n-grams of one word, one for each occurrence, as scikit-learn's char_wb cuts it.
+    def _spell(self, word: str) -> Word:
+        """What is known of a word, and a place in the memory for it."""
+        tokens = [token for token in WORDS(word) if token not in self.word.stop_words]
+        columns = _known(self._words, tokens)
+        n_known = len(columns)
+        columns += [self._pairs[a][b] for a, b in pairwise(tokens) if b in self._pairs.get(a, ())]
+        if self.character:
+            columns += _known(self._pieces, _pieces(word, self.character.shortest, self.character.longest))
+        spelled = Word(
+            columns=np.array(columns, dtype=np.int32),
+            n_tokens=len(tokens),
+            n_known=n_known,
+            first=tokens[0] if tokens else "",
+            followers=self._pairs.get(tokens[-1], {}) if tokens else {},
+        )
+        if len(word) <= MEMO_LETTERS:
+            if len(self._memo) >= MEMO_WORDS:
+                self._memo.clear()
+            self._memo[word] = spelled
+        return spelled
 
-        The word is padded with one space on either side; a padded word not longer than n counts once, as a whole, and
-        no longer n-gram is cut from it.
-        """
-        if not word or not self.character:  # an empty text has no words, though split(" ") gives one
-            return NO_COLUMNS
-        padded = f" {word} "
-        known = self._pieces.get
-        columns = []
-        for length in range(self.character.shortest, self.character.longest + 1):
-            starts = range(max(len(padded) - length, 0) + 1)
-            pieces = [padded[start : start + length] for start in starts]
-            columns += [column for column in map(known, pieces) if column is not None]
-            if len(starts) == 1:
-                break
-        return np.array(columns, dtype=np.int32)
+
+def _known(columns: dict[str, int], terms: Iterable[str]) -> list[int]:
+    """The columns of those terms that have one."""
+    return [column for column in map(columns.get, terms) if column is not None]
+
+
+def _pieces(word: str, shortest: int, longest: int) -> Iterator[str]:
+    """The character n-grams of one word, as scikit-learn's char_wb cuts it.
+
+    The word is padded with one space on either side; a padded word not longer than n counts once, as a whole, and no
+    longer n-gram is cut from it. An empty word has none.
+
+    >>> list(_pieces("ab", 2, 5))
+    [' a', 'ab', 'b ', ' ab', 'ab ', ' ab ']
+    """
+    padded = f" {word} "
+    for length in range(shortest, longest + 1) if word else ():
+        yield from (padded[start : start + length] for start in range(max(len(padded) - length, 0) + 1))
+        if len(padded) <= length:
+            return
+
+
+def _followers(words: dict[str, int]) -> dict[str, dict[str, int]]:
+    """The columns of pairs by their first and then their second token: no string is built to look a pair up.
+
+    >>> _followers({"card": 0, "card lost": 1, "card gone": 2})
+    {'card': {'lost': 1, 'gone': 2}}
+    """
+    pairs: dict[str, dict[str, int]] = {}
+    for term, column in words.items():
+        first, space, second = term.partition(" ")
+        if space:
+            pairs.setdefault(first, {})[second] = column
+    return pairs
 
 
 def _counted(columns: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -74,12 +74,14 @@ class TextModel:
 
     def predict(self, texts: Sequence[str]) -> Answers:
         """The probabilities of the categories for each text; a text's do not depend on the others (within 1e-12)."""
-        parts = [self._logits(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        logits = np.concatenate([np.empty((0, len(self.categories))), *(logits for logits, _ in parts)])
-        unknown = np.concatenate([np.empty(0), *(shares for _, shares in parts)])
+        if len(texts) == 1:
+            logits, unknown = self._single(texts[0])
+        else:
+            parts = [self._many(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+            logits = np.concatenate([np.empty((0, len(self.categories))), *(logits for logits, _ in parts)])
+            unknown = np.concatenate([np.empty(0), *(shares for _, shares in parts)])
         probabilities = softened(logits, temperature=self.temperature)
-        best = probabilities.argmax(axis=1)
-        return Answers(self.categories, probabilities, best, unknown)
+        return Answers(self.categories, probabilities, probabilities.argmax(axis=1), unknown)
 
     def explain(self, text: str, category: str | None = None, *, limit: int = 10) -> tuple[Term, ...]:
         """The terms that speak loudest for (positive) or against the category, the likeliest one if none is named.
@@ -135,12 +137,15 @@ class TextModel:
         """Writes the model's bytes to the path, all or nothing, and gives their SHA-256 in hex."""
         return artifact.write(path, self.to_bytes())
 
-    def _logits(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Logits, shape (n_texts, n_categories), and shares of unknown words, by the way that is faster."""
-        if len(texts) == 1:
-            row = self.features.features(texts[0])
-            rows = self.coefficients.take(row.columns, axis=0)
-            return (row.weights @ rows + self.intercepts)[None, :], np.array([row.unknown])
+    def _single(self, text: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The logits of one text, shape (1, n_categories), and its share of unknown words, shape (1,)."""
+        row = self.features.features(text)
+        logits = row.weights.dot(self.coefficients.take(row.columns, axis=0))
+        logits += self.intercepts
+        return logits[None, :], np.array([row.unknown])
+
+    def _many(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same of many texts, shapes (n_texts, n_categories) and (n_texts,): one sparse product for all."""
         table, unknown = self.features.table(texts)
         logits: NDArray[np.float64] = table @ self.coefficients + self.intercepts
         return logits, unknown
@@ -154,8 +159,9 @@ def softened(logits: NDArray[np.float64], *, temperature: float) -> NDArray[np.f
     >>> softened(np.array([[0.0, np.log(9.0)]]), temperature=2.0).round(2).tolist()
     [[0.25, 0.75]]
     """
-    scaled = logits / temperature
-    grown: NDArray[np.float64] = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    grown = logits / temperature
+    grown -= grown.max(axis=1, keepdims=True)
+    np.exp(grown, out=grown)
     grown /= grown.sum(axis=1, keepdims=True)
     return grown
 

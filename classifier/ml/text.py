@@ -18,9 +18,7 @@ SHINGLE = 5  # characters: shorter ones are shared by unrelated texts, longer on
 BANDS = 16  # x ROWS minima: two texts of Jaccard s share a band with probability 1 - (1 - s**5)**16
 ROWS = 5
 HEAD = 20_000  # characters that are banded; a text as long as a book must not ask for gigabytes of scratch
-CHUNK = (
-    100  # texts banded at once: measured, half the time of 500, whose scratch is too large for the processor's cache
-)
+CHUNK = 100  # texts banded at once: half the time of 500, whose scratch outgrows the processor's cache
 PARTNERS = 50  # alphabetical neighbours compared in one band: a template with 10,000 variants stays linear
 PAIRS = 20_000  # pairs verified at once: bounds the scratch of the sparse products
 

@@ -30,7 +30,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(CarefulAdmin, beat.PeriodicTaskAdmin):
+class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
     """What beat starts by itself, and when."""
 
     form = PeriodicTaskForm

@@ -126,10 +126,14 @@ class ModelVersionAdmin(FactAdmin):
         scores = (reports.per_category(test), reports.confusion(test), reports.splits(row.metrics))
         return Sheet(figures=reports.headline(test), tables=(*scores, reports.settings_table(row.parameters)))
 
+    def has_promote_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
+        # A method, not the permission's name: Unfold would look that up in the database at every start.
+        return request.user.has_perm("classifier.change_modelversion")
+
     @action(
         description="Promote to production",
         url_path="promote",
-        permissions=["classifier.change_modelversion"],
+        permissions=["promote"],
         icon="rocket_launch",
         variant=ActionVariant.PRIMARY,
     )

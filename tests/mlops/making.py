@@ -13,9 +13,10 @@ from classifier.models import Label, ModelVersion, Ticket
 from mlops.evaluation import evaluate_tickets
 from mlops.gathering import freeze, gather
 from mlops.models import TrainingRun
-from tests.factories import SLUGS, make_categories, make_version, shipped
+from tests.factories import make_categories, make_version, shipped
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+THREE = ("billing", "shipping", "technical")
 # Of seven tickets five train, one validates, one tests.
 SPLITS = ("train", "train", "train", "validation", "train", "test", "train")
 
@@ -29,8 +30,11 @@ def rows_of(category: str, count: int) -> list[str]:
     return [text for text, label in shipped() if label == category][:count]
 
 
-def label_tickets(per_category: int = 28, *, categories: Sequence[str] = SLUGS) -> None:
-    """Tickets of each category with a label and a split, as an import would leave them."""
+def label_tickets(per_category: int = 14, *, categories: Sequence[str] = THREE) -> None:
+    """Tickets of each category with a label and a split, as an import would leave them.
+
+    Left at 42 of three categories, a training takes half a second and answers its six test tickets without a fault.
+    """
     for category in make_categories(categories):
         texts = rows_of(category.slug, per_category)
         tickets = Ticket.objects.bulk_create(

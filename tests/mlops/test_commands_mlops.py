@@ -40,8 +40,7 @@ class Ended:
 
 
 @pytest.fixture
-def tickets(settings):
-    settings.GATE_MIN_MACRO_F1 = 0.3
+def tickets():
     label_tickets()
 
 
@@ -52,10 +51,10 @@ def test_train_prints_the_version_and_promotes_the_first(tickets):
     text = ended.out.getvalue()
     assert ended.code == 0
     assert "Version 1 (production)" in text
-    assert "100 train, 20 validation, 20 test" in text
+    assert "30 train, 6 validation, 6 test" in text
     assert "not recorded" in text
     assert "macro F1" in text
-    assert "fit word_char on 100 tickets" in ended.error.getvalue()
+    assert "fit word_char on 30 tickets" in ended.error.getvalue()
 
 
 def test_train_json_is_one_object_with_the_scores(tickets):
@@ -66,7 +65,7 @@ def test_train_json_is_one_object_with_the_scores(tickets):
     assert (found["version"], found["version_status"], found["status"]) == (2, "candidate", "succeeded")
     assert set(found["test"]) >= SCORES
     assert set(found["validation"]) >= SCORES
-    assert found["parameters"]["n_train"] == 100
+    assert found["parameters"]["n_train"] == 30
     assert found["model_file"].endswith(".npz")
     assert found["data_report"]["ok"] is True
 
@@ -124,9 +123,9 @@ def test_evaluate_without_split_scores_all_and_marks_it(tickets, home):
     ended = Ended("evaluate", "--output", home / "here", "--json")
     text = Ended("evaluate").out.getvalue()
 
-    assert (ended.found["split"], ended.found["includes_training_rows"], ended.found["n_tickets"]) == ("all", True, 140)
+    assert (ended.found["split"], ended.found["includes_training_rows"], ended.found["n_tickets"]) == ("all", True, 42)
     assert (home / "here" / "all_classification_report.json").exists()
-    assert "140 tickets (includes training rows" in text
+    assert "42 tickets (includes training rows" in text
     assert "billing" in text
 
 
@@ -194,7 +193,7 @@ def test_promote_puts_a_version_into_production(tickets):
     text = ended.out.getvalue()
     assert ended.code == 0
     assert "Version 2 is in production, instead of version 1." in text
-    assert "met      On the same 20 test tickets" in text
+    assert "met      On the same 6 test tickets" in text
     assert Promotion.objects.get().reason == "Better."
 
 

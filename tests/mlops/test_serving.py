@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from pytest_django.fixtures import SettingsWrapper
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from pytest_django import Settings
 
 from classifier.management.base import BadUsage, Refused
 from mlops import serving
@@ -28,7 +31,7 @@ ELSEWHERE = Broker(url="redis://:secret@queue.example:6379/0")
 
 
 @pytest.fixture(autouse=True)
-def here(settings: SettingsWrapper, tmp_path: Path) -> None:
+def here(settings: Settings, tmp_path: Path) -> None:
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         settings.API_PORT = trial.getsockname()[1]
@@ -56,7 +59,7 @@ def test_no_command_line_holds_the_brokers_address(tmp_path: Path) -> None:
     assert {child.environment["REDIS_URL"] for child in children} == {EMBEDDED.url}
 
 
-def test_children_compute_on_one_thread_each_and_find_our_modules(settings: SettingsWrapper) -> None:
+def test_children_compute_on_one_thread_each_and_find_our_modules(settings: Settings) -> None:
     found = serving.child_environment(EMBEDDED)
 
     assert [found["OMP_NUM_THREADS"], found["OPENBLAS_NUM_THREADS"]] == ["1", "1"]
@@ -64,7 +67,7 @@ def test_children_compute_on_one_thread_each_and_find_our_modules(settings: Sett
     assert found["TICKETCLF_VAR"] == str(settings.VAR)
 
 
-def test_worker_reads_both_queues_with_the_processes_that_are_set(settings: SettingsWrapper) -> None:
+def test_worker_reads_both_queues_with_the_processes_that_are_set(settings: Settings) -> None:
     settings.WORKER_PROCESSES = 3
 
     command = " ".join(serving.worker_command("us@here"))
@@ -73,7 +76,7 @@ def test_worker_reads_both_queues_with_the_processes_that_are_set(settings: Sett
     assert "--queues default,training --concurrency 3" in command
 
 
-def test_web_listens_where_it_is_told_with_the_threads_that_are_set(settings: SettingsWrapper) -> None:
+def test_web_listens_where_it_is_told_with_the_threads_that_are_set(settings: Settings) -> None:
     settings.API_HOST, settings.API_PORT, settings.WEB_THREADS = "localhost", 8123, 5
 
     command = " ".join(serving.web_command())
@@ -104,7 +107,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def web(settings: SettingsWrapper) -> Iterator[None]:
+def web(settings: Settings) -> Iterator[None]:
     with http.server.HTTPServer(("127.0.0.1", settings.API_PORT), Health) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -114,7 +117,7 @@ def web(settings: SettingsWrapper) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("web")
-def test_web_is_asked_under_a_name_that_it_answers_to(settings: SettingsWrapper) -> None:
+def test_web_is_asked_under_a_name_that_it_answers_to(settings: Settings) -> None:
     settings.ALLOWED_HOSTS, settings.API_HOST = ["*", ".tickets.example.com"], "0.0.0.0"  # noqa: S104
     known = serving.web_answers()
     settings.ALLOWED_HOSTS = ["*"]
@@ -146,7 +149,7 @@ def test_curl_line_pastes_into_a_shell(name: str) -> None:
     }
 
 
-def test_greeting_holds_the_addresses_and_a_key_that_was_just_made(settings: SettingsWrapper) -> None:
+def test_greeting_holds_the_addresses_and_a_key_that_was_just_made(settings: Settings) -> None:
     site = f"http://127.0.0.1:{settings.API_PORT}"
 
     lines = [line.strip() for line in serving.greeting(api_key="pre.secret").splitlines()]
@@ -169,19 +172,19 @@ def test_greeting_without_a_key_tells_how_to_make_one() -> None:
 
 
 @pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("127.0.0.1", "127.0.0.1")])  # noqa: S104
-def test_address_that_is_shown_can_be_called(settings: SettingsWrapper, host: str, shown: str) -> None:
+def test_address_that_is_shown_can_be_called(settings: Settings, host: str, shown: str) -> None:
     settings.API_HOST = host
 
     assert f"http://{shown}:{settings.API_PORT}/admin/" in serving.greeting(api_key=None)
 
 
 # --- The door -------------------------------------------------------------------------------------
-def test_up_on_a_folder_in_use_is_bad_usage(settings: SettingsWrapper) -> None:
+def test_up_on_a_folder_in_use_is_bad_usage(settings: Settings) -> None:
     with locked(settings.VAR), pytest.raises(BadUsage, match=r"Only one `manage\.py up`"):
         call_command("up")
 
 
-def test_up_on_a_port_in_use_is_bad_usage(settings: SettingsWrapper) -> None:
+def test_up_on_a_port_in_use_is_bad_usage(settings: Settings) -> None:
     with (
         socket.create_server(("127.0.0.1", settings.API_PORT)),
         pytest.raises(BadUsage, match=rf"Port {settings.API_PORT} .* must be free"),
@@ -207,16 +210,34 @@ def test_web_that_could_not_start_is_exit_code_1(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.django_db
-def test_up_starts_the_embedded_broker_first_and_stops_when_told(settings: SettingsWrapper) -> None:
-    said: list[str] = []
+def test_database_that_lacks_a_migration_is_refused_with_the_mend() -> None:
+    MigrationRecorder(connection).record_unapplied("classifier", "0001_first")
 
-    def say(line: str) -> None:
-        said.append(line)
-        if "ready" in line:
-            os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(CannotStart, match=r"it lacks 1\. Run `\.venv/bin/python manage\.py migrate`\."):
+        serving.check_migrations()
 
-    with serving.reserved() as lock:
-        serving.up(lock, say=say)
+
+def test_database_that_does_not_answer_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_connection: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(serving, "MigrationExecutor", refuse)
+
+    with pytest.raises(CannotStart, match=r"it does not \(connection refused\)\. Start it or correct DATABASE_URL\."):
+        serving.check_migrations()
+
+
+@pytest.mark.django_db
+def test_up_starts_the_embedded_broker_first_and_stops_when_told(settings: Settings) -> None:
+    class Console(io.StringIO):
+        def write(self, text: str) -> int:
+            if "ready" in text:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().write(text)
+
+    console = Console()
+    call_command("up", stdout=console)
+    said = console.getvalue().splitlines()
 
     assert said[0] == f"Starting; what the processes say goes to {settings.VAR}/logs"
     assert "valkey   ready in" in said[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -397,6 +398,41 @@ def test_minder_kills_what_does_not_heed_it(tmp_path: Path) -> None:
     assert stubborn.wait() == -signal.SIGKILL
 
 
+def test_minder_ends_at_the_end_of_its_input_what_was_not_taken_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    named, taken_back = (subprocess.Popen(["/bin/sh", "-c", FOREVER], start_new_session=True) for _ in range(2))
+    monkeypatch.setattr(minder, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(minder.sys, "stdin", io.StringIO(f"{named.pid}\n{taken_back.pid}\n-{taken_back.pid}\n"))
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    minder.main()
+    deaf = [signal.getsignal(number) for number in numbers]
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+    assert named.wait() in {-signal.SIGTERM, -signal.SIGKILL}
+    assert taken_back.poll() is None
+    assert deaf == [signal.SIG_IGN] * 3
+    minder.signal_group(taken_back.pid, signal.SIGKILL)
+    taken_back.wait()
+
+
+def test_new_minder_is_told_what_the_killed_one_knew() -> None:
+    keeper = minder.Minder()
+    group = subprocess.Popen(["/bin/sh", "-c", FOREVER], start_new_session=True)
+    first = minder_of(os.getpid())
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: is_gone(first))
+
+    keeper.revive([group.pid])
+    keeper.close()
+
+    assert group.wait() == -signal.SIGTERM
+
+
 def test_minder_passes_over_a_group_that_has_gone() -> None:
     gone = subprocess.Popen(["true"], start_new_session=True)
     gone.wait()
@@ -413,6 +449,24 @@ def test_second_start_on_a_folder_is_refused_with_the_mend(tmp_path: Path) -> No
         pass
 
     with reserving.locked(tmp_path):
+        pass
+
+
+def test_holder_that_has_not_written_its_number_yet_is_alive(tmp_path: Path) -> None:
+    with reserving.locked(tmp_path):
+        (tmp_path / "up.lock").write_text("")
+
+        with pytest.raises(CannotStart, match=r"process \(unknown\) does already"), reserving.locked(tmp_path):
+            pass
+
+
+def test_holder_that_belongs_to_somebody_else_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(reserving.os, "kill", forbidden)
+
+    with reserving.locked(tmp_path), pytest.raises(CannotStart, match=r"Only one"), reserving.locked(tmp_path):
         pass
 
 
@@ -457,13 +511,19 @@ def test_port_in_use_is_refused_with_the_mend() -> None:
     reserving.check_port("localhost", port)
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "256.0.0.1"])  # an address for documentation; none at all
-def test_host_of_another_machine_is_refused_with_the_mend(host: str) -> None:
+def test_address_of_another_machine_is_refused_with_the_mend() -> None:
+    with pytest.raises(CannotStart, match=r"API_HOST must be an address of this machine; 192\.0\.2\.1 is not"):
+        reserving.check_port("192.0.2.1", 8000)  # an address for documentation, of no machine
+
+
+def test_host_that_nobody_knows_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(*_arguments: object, **_named: object) -> list[object]:
         raise OSError("no such name")
 
-    with pytest.raises(CannotStart, match=r"API_HOST must be an address of this machine"):
-        reserving.check_port(host, 8000)
+    monkeypatch.setattr(reserving.socket, "getaddrinfo", look_up)  # the suite has no network to ask
+
+    with pytest.raises(CannotStart, match=r"API_HOST must be an address of this machine; nowhere is unknown"):
+        reserving.check_port("nowhere", 8000)
 
 
 def test_port_for_the_administrator_is_refused_with_the_mend() -> None:

@@ -50,9 +50,10 @@ class Command(TicketclfCommand):
         if expires is not None and not 0 < expires <= 36_500:
             raise BadUsage(f"--expires must be 1 to 36500 days; it is {expires}.")
         ends = None if expires is None else timezone.now() + timedelta(days=expires)
-        row, key = ApiKey.objects.create_key(name=name, scopes=sorted(set(scopes)), expiry_date=ends)
+        scopes = sorted(set(scopes))
+        row, key = ApiKey.objects.create_key(name=name, scopes=scopes, expiry_date=ends)
         self.say(
-            f"API key {row.prefix} for {name}: {', '.join(row.scopes)}; "
+            f"API key {row.prefix} for {name}: {', '.join(scopes)}; "
             f"{f'ends {ends:%Y-%m-%d %H:%M} UTC' if ends else 'never ends'}. It is shown only this once:",
             key,
         )
@@ -61,7 +62,7 @@ class Command(TicketclfCommand):
                 "key": key,
                 "prefix": row.prefix,
                 "name": name,
-                "scopes": row.scopes,
+                "scopes": scopes,
                 "expires_at": ends.isoformat() if ends else None,
             }
         )

@@ -24,7 +24,6 @@ class Command(TicketclfCommand):
         "it is, so it is also the way to start again. Ctrl-C stops it."
     )
     has_json = False
-    requires_system_checks = ()  # up's processes run them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--no-serve", action="store_true", help="Do all but start the service.")
@@ -34,7 +33,6 @@ class Command(TicketclfCommand):
             # Taken before the work, so that a port in use is not found out a minute later.
             with contextlib.nullcontext() if no_serve else serving.reserved() as lock:
                 ready = self.prepare()
-                self.say_at_once(secrets_of(ready))
                 if lock is not None:
                     serving.up(lock, say=lambda text: self.say_at_once(f"{text}\n"), api_key=ready.api_key)
         except (CannotStart, UnreadableFile) as error:
@@ -64,15 +62,3 @@ class Command(TicketclfCommand):
     def say_at_once(self, text: str) -> None:
         self.stdout.write(text, ending="")
         self.stdout.flush()  # the beginning of a line must be seen while its step runs
-
-
-def secrets_of(ready: quickstart.Ready) -> str:
-    """What is shown this once, or nothing."""
-    lines = []
-    if ready.password:
-        lines.append(f"  Sign in as  {quickstart.ADMIN}  with the password  {ready.password}")
-    if ready.api_key:
-        lines.append(f"  API key     {ready.api_key}")
-    if lines:
-        lines = ["", *lines, "  Shown only this once: nothing keeps them."]
-    return "".join(f"{line}\n" for line in lines)

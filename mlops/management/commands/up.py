@@ -16,9 +16,8 @@ class Command(TicketclfCommand):
         "cannot start; 2 it cannot run here (port or folder in use, migrations missing)."
     )
     has_json = False
-    requires_system_checks = ()  # the children run them; once more would only cost the time
 
-    def handle(self, **options: Any) -> None:  # noqa: ARG002 -- there are none of its own
+    def handle(self, **options: Any) -> None:
         try:
             with serving.reserved() as lock:
                 serving.up(lock, say=self.say_at_once)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,14 +57,12 @@ def test_a_table_holds_each_text_as_it_is_alone(request: pytest.FixtureRequest, 
     assert unknown.tolist() == [features.features(text).unknown for text in some]
 
 
-def small(**changes: object) -> Tfidf:
+def small(**changes: Any) -> Tfidf:
     """Knows "card", "lost", "card lost" and the pieces " a", "ab"; idf 1, 2, 1 and 1, 3."""
-    words = {"analyzer": "word", "shortest": 1, "longest": 2, "sublinear": False, "stop_words": frozenset()}
-    pieces = {"analyzer": "char_wb", "shortest": 2, "longest": 2, "sublinear": True, "stop_words": frozenset()}
-    return Tfidf(
-        Part(**words | changes, terms=("card", "lost", "card lost"), idf=np.array([1.0, 2.0, 1.0])),  # type: ignore[arg-type]
-        Part(**pieces, terms=(" a", "ab"), idf=np.array([1.0, 3.0])),  # type: ignore[arg-type]
-    )
+    part: dict[str, Any] = {"shortest": 1, "longest": 2, "sublinear": False, "stop_words": frozenset()}
+    words = {**part, "terms": ("card", "lost", "card lost"), "idf": np.array([1.0, 2.0, 1.0]), **changes}
+    pieces = {**part, "shortest": 2, "sublinear": True, "terms": (" a", "ab"), "idf": np.array([1.0, 3.0])}
+    return Tfidf(Part(analyzer="word", **words), Part(analyzer="char_wb", **pieces))
 
 
 def test_weights_are_counts_times_idf_of_length_one_in_each_part() -> None:
@@ -98,7 +97,24 @@ def test_stop_words_are_left_out_before_pairs_are_made() -> None:
 
 
 def test_unigrams_alone_make_no_pairs() -> None:
-    assert small(longest=1).features("card lost").columns.tolist() == [0, 1]
+    alone = small(longest=1, terms=("card", "lost"), idf=np.ones(2))
+
+    assert alone.features("card lost").columns.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("card lost", [0, 1, 2]),
+        ("card-lost", [0, 1, 2]),
+        ("card, (lost)", [0, 1, 2]),
+        ("card ! lost", [0, 1, 2]),
+        ("lost card", [0, 1]),
+        ("card my lost", [0, 1]),
+    ],
+)
+def test_pairs_are_of_neighbouring_words(text: str, expected: list[int]) -> None:
+    assert small().features(text).columns.tolist() == expected
 
 
 def test_a_text_without_known_terms_has_no_features() -> None:
