@@ -28,7 +28,7 @@ EXPLAINED = 10  # terms a ticket
 
 
 class PredictView(APIView):
-    """Answers tickets and stores them. DRF sees it for schema and errors; `dispatch` takes a short path past the rest."""
+    """Answers tickets and stores them. DRF sees it for the schema; `dispatch` takes a short path past the rest."""
 
     scopes = (Scope.PREDICT,)
 

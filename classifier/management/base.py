@@ -36,7 +36,7 @@ class TicketclfCommand(BaseCommand):
     """
 
     # `manage.py check` looks the whole project over; before each command it would load every page and ask the database.
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = []
     has_json: ClassVar[bool] = True
     as_json = False
     printed = False

@@ -19,7 +19,7 @@ from classifier.ml.text import normalise
 WORD_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's default, which the recipes use as it is
 WORDS = re.compile(WORD_PATTERN).findall
 # The words of customers are unbounded, the memory of a web process is not: at the 410 bytes a word that the shipped
-# tickets take, 20,000 words are 8 MB. A full cache is emptied, not trimmed: the common words are back within a few tickets.
+# tickets take, 20,000 words are 8 MB. A full cache is emptied, not trimmed: the common words are back in a few tickets.
 MEMO_WORDS = 20_000
 MEMO_LETTERS = 40  # longer "words" are keys, links and scripts without spaces: they do not come again
 
