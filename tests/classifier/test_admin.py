@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.contrib.messages import get_messages
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
@@ -107,6 +108,12 @@ def staff(client: Any, *permissions: str) -> User:
     return user
 
 
+def asking(user: User) -> Any:
+    request = RequestFactory().get("/")
+    request.user = user
+    return request
+
+
 def words_of(response: Any) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 
@@ -136,9 +143,9 @@ def test_list_and_form_of_rows_answer(at, label):
 
 
 @pytest.mark.parametrize("label", PAGES)
-def test_adding_and_deleting_answer_or_are_refused(at, label):
+def test_adding_and_deleting_answer_or_are_refused(at, boss, label):
     fill()
-    page, request = PAGES[label], at.get("/admin/").wsgi_request
+    page, request = PAGES[label], asking(boss)
     row = page.model.objects.last()
 
     add = at.get(address(page.model, "add"))
@@ -167,10 +174,8 @@ def test_fact_refuses_to_be_changed(at, label):
 
 
 @pytest.mark.parametrize("label", PAGES)
-def test_nobody_deletes_many_rows_at_once(at, label):
-    request = at.get("/admin/").wsgi_request
-
-    assert "delete_selected" not in PAGES[label].get_actions(request)
+def test_nobody_deletes_many_rows_at_once(boss, label):
+    assert "delete_selected" not in PAGES[label].get_actions(asking(boss))
 
 
 @pytest.mark.parametrize("label", PAGES)
@@ -197,27 +202,36 @@ def test_list_takes_as_few_queries_for_many_rows_as_for_few(at, label):
 
 @pytest.mark.parametrize("label", PAGES)
 def test_odd_input_in_the_address_is_never_a_failure(at, label):
-    list_of = address(PAGES[label].model)
-    names = ["p", "o", "e", *(getattr(entry, "parameter_name", entry) for entry in PAGES[label].list_filter)]
-    asked = [("q", odd) for odd in ODD] + [(name, odd) for name in names for odd in ("\0", "9" * 40)]
+    names = ["q", "p", "o", "e", *(getattr(entry, "parameter_name", entry) for entry in PAGES[label].list_filter)]
+    asked = [dict.fromkeys(names, "\0"), *({name: "9" * 40} for name in names)]
 
-    answers = {(name, odd[:20]): at.get(list_of, {name: odd}).status_code for name, odd in asked}
+    answers = {str(odd): at.get(address(PAGES[label].model), odd).status_code for odd in asked}
 
     assert set(answers.values()) <= {200, 302, 400}, answers
+
+
+@pytest.mark.parametrize("model", [Ticket, Prediction, ApiKey, TrainingRun])
+def test_odd_search_is_never_a_failure(at, model):
+    answers = {odd[:20]: at.get(address(model), {"q": odd}).status_code for odd in ODD}
+
+    assert set(answers.values()) <= {200}, answers
 
 
 @pytest.mark.parametrize("label", PAGES)
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 def test_page_of_no_row_is_never_a_failure(at, label, page):
-    answers = [at.get(address(PAGES[label].model, page, odd)).status_code for odd in ("\0", "a\0b", "9" * 40, "²", "x")]
+    answers = [at.get(address(PAGES[label].model, page, odd)).status_code for odd in ("\0", "9" * 40, "x")]
 
     assert set(answers) <= {302, 403, 404}
 
 
 @pytest.mark.parametrize("label", PAGES)
-@pytest.mark.parametrize("lookup", ["id__regex", "pk__regex", "created_at__regex", "text__startswith", "nothing"])
-def test_lookup_that_no_filter_sends_is_refused(at, label, lookup):
-    assert at.get(address(PAGES[label].model), {lookup: "("}).status_code == 400
+def test_lookup_that_no_filter_sends_is_refused(at, label):
+    lookups = ("id__regex", "pk__regex", "created_at__regex", "text__startswith", "nothing")
+
+    answers = [at.get(address(PAGES[label].model), {lookup: "("}).status_code for lookup in lookups]
+
+    assert set(answers) == {400}
 
 
 def test_hash_of_a_key_cannot_be_spelled_out_by_filters(at):

@@ -14,7 +14,7 @@ from mlops import promotion, tracking
 from mlops.models import Dataset, Frozen, Promotion, TrainingRun
 from mlops.promotion import GateSaysNo, NotPromotable, PromotionConflict
 from tests import factories
-from tests.mlops.making import NOW, good_fit, label_tickets, make_trained, poor_fit
+from tests.mlops.making import NOW, good_fit, label_tickets, make_trained, poor_fit, small_fit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
@@ -292,7 +292,7 @@ def test_two_promotions_at_once_end_with_one_and_a_conflict():
 def test_promote_moves_the_alias_once_it_is_committed(
     tickets, mlflow_home, tmp_path, django_capture_on_commit_callbacks
 ):
-    fitted = good_fit()
+    fitted = small_fit()
     (tmp_path / "reports").mkdir()
     recorded = tracking.record(
         tracking.Facts("v", {}, {}, {}, tmp_path / "reports", fitted.pipeline, fitted.temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,16 +11,20 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings
+from django.test import override_settings
 
 from mlops import tracking
 from mlops.flavour import flavour
-from tests.mlops.making import good_fit, rows_of
+from tests.mlops.making import good_fit, rows_of, small_fit
 
+MANY = {f"test_category/c{number}/f1": 0.5 for number in range(tracking.METRICS_A_CALL + 1)}
 LOAD = """
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -33,21 +38,56 @@ assert "classifier" in sys.modules and "/code/" in sys.modules["classifier"].__f
 """
 
 
-@pytest.fixture
-def facts(tmp_path: Path) -> tracking.Facts:
-    reports = tmp_path / "reports"
-    reports.mkdir()
+def facts_of(reports: Path, **fields: Any) -> tracking.Facts:
+    reports.mkdir(exist_ok=True)
     for name in ("val_classification_report.json", "validation_report.json"):
         (reports / name).write_text("{}")
     return tracking.Facts(
-        name="version-1",
-        parameters={"recipe": "word_char", "c": 100.0, "tried": [[1.0, 0.5]]},
-        metrics={"test_macro_f1": 0.75, "test_category/billing/f1": 0.5},
-        tags={"dataset_fingerprint": "ab" * 32},
-        reports=reports,
-        pipeline=good_fit().pipeline,
-        temperature=0.5,
+        **{
+            "name": "version-1",
+            "parameters": {"recipe": "word_char", "c": 100.0, "tried": [[1.0, 0.5]], "long": "x" * 10_000},
+            "metrics": {"test_macro_f1": 0.75, **MANY},
+            "tags": {"dataset_fingerprint": "ab" * 32},
+            "reports": reports,
+            "pipeline": small_fit().pipeline,
+            "temperature": 0.5,
+            **fields,
+        }
     )
+
+
+@dataclass(frozen=True)
+class Made:
+    """One recording, looked at by many tests, and this process before and after it."""
+
+    run_id: str
+    version: int
+    uri: str
+    environment: tuple[dict[str, str], dict[str, str]]
+    path: tuple[list[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def made(mlflow_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("recorded")
+    shutil.copyfile(mlflow_tables, folder / "mlflow.sqlite3")
+    facts = facts_of(folder / "reports")
+    with override_settings(
+        MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.sqlite3", MLFLOW_ARTIFACTS=folder / "artifacts"
+    ):
+        environment, path = dict(os.environ), list(sys.path)
+        recorded = tracking.record(facts)
+        yield Made(
+            **vars(recorded),
+            uri=settings.MLFLOW_TRACKING_URI,
+            environment=(environment, dict(os.environ)),
+            path=(path, list(sys.path)),
+        )
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> tracking.Facts:
+    return facts_of(tmp_path / "reports")
 
 
 @contextmanager
@@ -59,51 +99,71 @@ def mlflow_client(uri: str) -> Iterator[Any]:
         yield MlflowClient(tracking_uri=uri)
 
 
-def test_record_leaves_run_metrics_files_and_a_registered_version(mlflow_home, facts, settings):
-    recorded = tracking.record(facts)
-
-    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
-        run = client.get_run(recorded.run_id)
-        files = {file.path for file in client.list_artifacts(recorded.run_id)}
-        version = client.get_model_version(settings.MODEL_NAME, str(recorded.version))
-    assert run.info.status == "FINISHED"
-    assert run.info.run_name == "version-1"
-    assert run.data.params == {"recipe": "word_char", "c": "100.0", "tried": "[[1.0, 0.5]]"}
-    assert run.data.metrics == {"test_macro_f1": 0.75, "test_category/billing/f1": 0.5}
+def test_record_leaves_run_metrics_files_and_a_registered_version(made):
+    with mlflow_client(made.uri) as client:
+        run = client.get_run(made.run_id)
+        files = {file.path for file in client.list_artifacts(made.run_id)}
+        version = client.get_model_version(settings.MODEL_NAME, str(made.version))
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "version-1")
+    assert run.info.artifact_uri.startswith(settings.MLFLOW_ARTIFACTS.as_uri())
+    assert {name: run.data.params[name] for name in ("recipe", "c", "tried")} == {
+        "recipe": "word_char",
+        "c": "100.0",
+        "tried": "[[1.0, 0.5]]",
+    }
+    assert run.data.metrics["test_macro_f1"] == 0.75
     assert run.data.tags["dataset_fingerprint"] == "ab" * 32
     assert files == {"val_classification_report.json", "validation_report.json"}
-    assert version.run_id == recorded.run_id
-    assert run.info.artifact_uri.startswith(settings.MLFLOW_ARTIFACTS.as_uri())
+    assert version.run_id == made.run_id
 
 
-def test_record_leaves_nothing_behind_in_this_process(mlflow_home, facts, monkeypatch, capfd):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    environment, path = dict(os.environ), list(sys.path)
+def test_more_metrics_than_mlflow_takes_at_once_are_sent_in_parts(made):
+    with mlflow_client(made.uri) as client:
+        assert set(client.get_run(made.run_id).data.metrics) >= set(MANY)
 
-    tracking.record(facts)
 
+def test_a_long_parameter_is_cut(made):
+    with mlflow_client(made.uri) as client:
+        assert len(client.get_run(made.run_id).data.params["long"]) == tracking.PARAMETER_CHARACTERS
+
+
+def test_record_leaves_nothing_behind_in_this_process(made):
     import mlflow
 
     assert mlflow.active_run() is None
-    assert dict(os.environ) == environment
-    assert sys.path == path
+    assert made.environment[1] == made.environment[0]
+    assert made.path[1] == made.path[0]
+
+
+def test_mlflow_prints_nothing(mlflow_home, capfd):
+    tracking.prepare()
+
     assert capfd.readouterr() == ("", "")
 
 
-def test_recorded_model_answers_in_a_process_that_has_only_what_it_brings(mlflow_home, facts, settings):
-    recorded = tracking.record(facts)
-
-    uri = f"models:/{settings.MODEL_NAME}/{recorded.version}"
+def test_recorded_model_answers_in_a_process_that_has_only_what_it_brings(made, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, settings.MLFLOW_TRACKING_URI, uri],
+        [sys.executable, "-c", LOAD, made.uri, f"models:/{settings.MODEL_NAME}/{made.version}"],
         capture_output=True,
         text=True,
         cwd="/",
-        env={"PATH": os.environ["PATH"], "HOME": str(mlflow_home)},
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         check=False,
     )
 
     assert done.stdout.split() == ["billing", "technical", "billing"], done.stderr
+
+
+def test_alias_is_none_until_it_is_set(made):
+    before = tracking.production_alias()
+
+    tracking.set_production_alias(made.version)
+
+    assert (before, tracking.production_alias()) == (None, made.version)
+
+
+def test_alias_without_any_registered_model_is_none(mlflow_home):
+    assert tracking.production_alias() is None
 
 
 def test_flavour_gives_the_probabilities_of_the_model_that_serves():
@@ -135,18 +195,7 @@ def test_flavour_of_the_recipe_original_answers_as_well():
     assert np.abs(found - fitted.model.predict(texts).probabilities).max() < 1e-6
 
 
-def test_alias_is_none_until_it_is_set_and_then_moves(mlflow_home, facts):
-    before_any_model = tracking.production_alias()
-    first, second = tracking.record(facts).version, tracking.record(facts).version
-    before = tracking.production_alias()
-
-    tracking.set_production_alias(first)
-    tracking.set_production_alias(second)
-
-    assert (before_any_model, before, tracking.production_alias()) == (None, None, second)
-
-
-def test_prepare_twice_is_the_same_as_once(mlflow_home, settings):
+def test_prepare_twice_is_the_same_as_once(mlflow_home):
     tracking.prepare()
     tracking.prepare()
 
@@ -154,24 +203,8 @@ def test_prepare_twice_is_the_same_as_once(mlflow_home, settings):
         assert client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME) is not None
 
 
-def test_many_metrics_are_sent_in_parts(mlflow_home, facts, settings):
-    metrics = {f"test_category/c{index}/f1": 0.5 for index in range(2 * tracking.METRICS_A_CALL + 1)}
-
-    recorded = tracking.record(tracking.Facts(**{**vars(facts), "metrics": metrics}))
-
-    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
-        assert len(client.get_run(recorded.run_id).data.metrics) == len(metrics)
-
-
-def test_a_long_parameter_is_cut(mlflow_home, facts, settings):
-    recorded = tracking.record(tracking.Facts(**{**vars(facts), "parameters": {"tried": "x" * 10_000}}))
-
-    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
-        assert len(client.get_run(recorded.run_id).data.params["tried"]) == tracking.PARAMETER_CHARACTERS
-
-
-def test_a_recording_that_breaks_off_is_marked_failed_in_mlflow(mlflow_home, facts, settings):
-    with_a_name_that_mlflow_refuses = tracking.Facts(**{**vars(facts), "parameters": {"what?": 1}})
+def test_a_recording_that_breaks_off_is_marked_failed_in_mlflow(mlflow_home):
+    with_a_name_that_mlflow_refuses = facts_of(mlflow_home / "reports", parameters={"what?": 1})
 
     with pytest.raises(tracking.NotRecorded):
         tracking.record(with_a_name_that_mlflow_refuses)
@@ -212,7 +245,7 @@ def test_an_mlflow_that_accepts_and_does_not_answer_is_given_up(home, facts, set
             tracking.production_alias()
 
 
-def test_the_environment_decides_over_the_timeouts(home, settings, monkeypatch):
+def test_the_environment_decides_over_the_timeouts(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "17")
 
     with tracking._undisturbed():
