@@ -10,6 +10,7 @@ import ipaddress
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -48,6 +49,13 @@ def set_environment() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "ticketclf.settings"
 
 
+def set_signals() -> None:
+    """Ctrl-C and a closed terminal mean what they mean in a shell, also under nohup or in a script's background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+set_signals()
 set_environment()
 from django.conf import settings  # noqa: E402 -- only now
 
