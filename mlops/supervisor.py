@@ -97,7 +97,7 @@ class Process:
                 stdin=self._keeper.ear,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,  # not a session: Linux weighs niceness within a session only
             )
 
     def kill(self) -> None:

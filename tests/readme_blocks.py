@@ -141,6 +141,7 @@ def served(session: Session, commands: str) -> Iterator[None]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own, for Ctrl-C reaches the whole group
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a script in the background ignores it
         )
     try:
         line = curl_line(process, log)

@@ -31,8 +31,6 @@ class CountingPaginator(Paginator):
 
     @cached_property
     def rows_up_to_limit(self) -> int:
-        if not isinstance(self.object_list, QuerySet):
-            return len(self.object_list)
         # Unordered: the database may take the first rows it finds.
         return self.object_list.order_by().values("pk")[: COUNTED + 1].count()
 

@@ -13,13 +13,14 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from classifier.admin.base import CarefulAdmin
 from classifier.admin.cells import moment
+from mlops import tasks  # noqa: F401 (see TaskSelect)
 
 # Solar schedules need the package ephem, which is not installed: one of them would keep beat from starting.
 admin.site.unregister([ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule])
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The choice of registered tasks."""
+    """The choice of our tasks; importing their module has registered them."""
 
 
 class PeriodicTaskForm(beat.PeriodicTaskForm):
@@ -38,7 +39,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
     list_display = ("name", "enabled", "scheduler", "one_off", moment("start_time", "not before"))
     list_filter = ("enabled", "one_off")
     date_hierarchy = None
-    actions = ("enable_tasks", "disable_tasks", "run_tasks")
+    actions = ("enable_tasks", "disable_tasks")
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         ("When", {"fields": ("interval", "crontab", "clocked", "start_time", "one_off")}),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifier.models import ModelVersion
+from mlops.evaluation import SPLITS
 from mlops.models import TrainingRun
 
 HEADLINES = (
@@ -53,8 +54,7 @@ def rules(verdict: Mapping[str, Any]) -> list[str]:
 
 def trained(run: TrainingRun, version: ModelVersion) -> list[str]:
     """What a training made."""
-    counts = run.dataset.counts if run.dataset else {}
-    splits = ", ".join(f"{sum(by_category.values()):,} {split}" for split, by_category in counts.items())
+    splits = ", ".join(f"{version.parameters[f'n_{split}']:,} {split}" for split in SPLITS)
     recorded = f"run {run.mlflow_run_id}, registered version {version.mlflow_version}"
     chosen = f"C {version.parameters['c']:g}, temperature {version.parameters['temperature']:.3f}"
     return [

@@ -606,6 +606,27 @@ def test_keys_are_filtered_by_their_state(at, state):
     assert [key.name for key in found] == [state]
 
 
+def test_requests_name_their_caller_and_are_filtered_by_how_they_went(at, boss):
+    key = factories.make_key(name="helpdesk")[0]
+    made = {"method": "POST", "route": "predict", "latency_ms": 4.5}
+    answered = ApiRequest.objects.create(key=key, status=200, **made)
+    refused = ApiRequest.objects.create(user=boss, status=403, code="scope_missing", **made)
+    failed = ApiRequest.objects.create(key=key, status=503, **made)
+
+    def shown(status: str) -> list[ApiRequest]:
+        return list(at.get(address(ApiRequest), {"status": status}).context["cl"].result_list)
+
+    assert [shown("2"), shown("4"), shown("5"), shown("x")] == [
+        [answered],
+        [refused],
+        [failed],
+        [failed, refused, answered],
+    ]
+    page = at.get(address(ApiRequest)).content.decode()
+    assert address(ApiKey, "change", key.prefix) in page
+    assert address(User, "change", boss.pk) in page
+
+
 # --- People ---------------------------------------------------------------------------------------
 def test_superuser_makes_a_person_who_can_sign_in(at, client):
     password = {"password1": "a long enough one", "password2": "a long enough one", "usable_password": "true"}
