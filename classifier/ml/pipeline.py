@@ -22,9 +22,10 @@ from classifier.ml.model import TextModel, from_pipeline, softened
 from classifier.ml.text import normalise
 
 # Each C is judged with its own temperature, which takes over most of what a larger C would do: on BANKING77 and on the
-# shipped tickets the log-loss is then flat (within 1 %) from 10 to 1000, and a fit at 10 takes half the seconds.
-GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-MIN_GAIN = 0.01  # share of the log-loss that the next C must save; the first that does not ends the search
+# shipped tickets the log-loss is then flat from 10 on. Accuracy still grows a little (by 0.003 there, by 0.006 on texts
+# from elsewhere), so the largest C that the log-loss can bear is taken; beyond 100 only the seconds grow.
+GRID = (1.0, 3.0, 10.0, 30.0, 100.0)
+SLACK = 0.01  # share of the lowest log-loss so far that a larger C may cost; the first that costs more ends the search
 # The largest gradient that counts as converged is TOLERANCE / (C x tickets): that is how the penalty's own gradient
 # shrinks. One fixed tolerance stops at once for a large C (1e-4: from C=30 on) or wastes minutes on a small one.
 TOLERANCE = 3.0
@@ -140,10 +141,10 @@ def fit(
         loss = log_loss(logits / softness, truth)
         tried.append((c, loss))
         progress(f"C={c:g}: log-loss {loss:.4f} on validation{'' if reached else ', not converged'}")
-        if loss > lowest * (1 - MIN_GAIN):
+        if loss > lowest * (1 + SLACK):
             break
         # A shallow copy will do: each fit makes new coefficients.
-        best, temperature, converged, lowest = copy(classifier), softness, reached, loss
+        best, temperature, converged, lowest = copy(classifier), softness, reached, min(loss, lowest)
     progress(f"C={best.C:g} chosen, temperature {temperature:.3f}")
     return _fitted(features, best, recipe=recipe, temperature=temperature, tried=tuple(tried), converged=converged)
 

@@ -69,21 +69,23 @@ def test_classes_are_balanced(recipe: str, tickets: Tickets) -> None:
 
 
 # --- fit ------------------------------------------------------------------------------------------
-def test_fit_stops_at_the_first_c_that_saves_too_little(tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([0.5, 0.3, 0.298, 0.1])  # 0.298 saves less than 1 % of 0.3
-    monkeypatch.setattr(fitting, "log_loss", lambda *_: next(losses))
+def test_fit_takes_the_largest_c_that_the_log_loss_can_bear(tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([0.5, 0.3, 0.3029, 0.3031, 0.1])  # 0.3031 costs more than 1 % of 0.3
 
+    monkeypatch.setattr(fitting, "log_loss", lambda *_: next(losses))
     found = fit_all(tickets)
 
-    assert found.c == 3.0
-    assert found.tried == ((1.0, 0.5), (3.0, 0.3), (10.0, 0.298))  # the fourth is never tried
+    assert found.c == 10.0
+    assert found.tried == ((1.0, 0.5), (3.0, 0.3), (10.0, 0.3029), (30.0, 0.3031))  # the fifth is never tried
 
 
-def test_fit_goes_on_while_a_larger_c_saves_enough(tickets: Tickets, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+def test_fit_goes_to_the_end_of_the_grid_while_the_log_loss_falls(
+    tickets: Tickets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([0.7, 0.6, 0.5, 0.4, 0.3])
     monkeypatch.setattr(fitting, "log_loss", lambda *_: next(losses))
 
-    assert fit_all(tickets).c == 1000.0
+    assert fit_all(tickets).c == 100.0
 
 
 def test_fit_judges_each_c_with_its_own_temperature(fitted: Fitted, tickets: Tickets) -> None:
