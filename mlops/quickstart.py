@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.management import call_command
@@ -28,6 +29,7 @@ CATEGORIES = (
     ("shipping", "Shipping", "Where a parcel is, when and where it comes, loss or damage on the way."),
     ("general", "General", "Everything else: opening hours, what a product can do, praise, complaints, small talk."),
 )
+T = TypeVar("T")
 ADMIN = "admin"
 KEY_NAME = "quickstart"
 COLUMN = 58  # where the seconds stand
@@ -64,6 +66,14 @@ class Lines:
         if self.width < COLUMN:
             self.width += 1
             self.write(".")
+
+    def ticking(self, iterable: Iterable[T], total: int | None = None, text: str = "") -> Iterator[T]:
+        """The same items, with a dot for each tenth of them: what import_tickets takes as its progress."""
+        tenth = max(1, (total or 0) // 10)
+        for number, item in enumerate(iterable, start=1):
+            yield item
+            if number % tenth == 0:
+                self.tick()
 
     def end(self, words: str = "") -> None:
         """Ends the step that was begun, if one was, with its seconds or with words."""
@@ -127,7 +137,7 @@ def bring_in_shipped(lines: Lines) -> None:
     if _any_is_here(rows):
         lines.end(ALREADY)
         return
-    report = import_tickets(rows, seed=settings.SEED)
+    report = import_tickets(rows, seed=settings.SEED, progress=lines.ticking)
     if report.n_refused:
         raise NotReady(
             f"The shipped tickets cannot be imported. {report.refusals[0]} Restore {settings.SHIPPED_TICKETS}."
@@ -152,7 +162,7 @@ def version_in_production(lines: Lines) -> ModelVersion:
         return there
     # A candidate without a version in production: the last quickstart ended between training and promoting.
     candidate = ModelVersion.objects.candidates().filter(run__isnull=False).select_related("run").first()
-    run = candidate.run if candidate else training.train(trigger=TrainingRun.Trigger.COMMAND, progress=lines.follow)
+    run = candidate.run if candidate else _train(lines)
     if run.version is None:
         raise NotReady(f"The labelled tickets cannot be trained on. {run.outcome}")
     lines.begin(f"judge and promote {run.version}")
@@ -164,6 +174,16 @@ def version_in_production(lines: Lines) -> ModelVersion:
         )
     lines.end()
     return run.version
+
+
+def _train(lines: Lines) -> TrainingRun:
+    run = training.train(trigger=TrainingRun.Trigger.COMMAND, progress=lines.follow)
+    for finding in run.validation["findings"]:
+        if finding["level"] == "warning":
+            lines.tell(f"warning: {finding['message']}")
+    if run.version is not None and not run.mlflow_run_id:
+        lines.tell(f"warning: {run.outcome}")
+    return run
 
 
 def make_admin() -> str | None:

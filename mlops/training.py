@@ -220,7 +220,7 @@ def _make_candidate(run: TrainingRun, trained: Trained, *, steps: Steps) -> None
         version.mlflow_run_id, version.mlflow_version = recorded.run_id, recorded.version
     except tracking.NotRecorded as error:  # a good model is not lost because its diary was closed
         outcome += f" Not recorded: {error}"
-        steps.progress(f"not recorded: {error}")
+        steps.progress(f"  not recorded: {error}")
     with transaction.atomic():
         version.save()
         runs.end(
@@ -236,9 +236,12 @@ def _make_candidate(run: TrainingRun, trained: Trained, *, steps: Steps) -> None
 
 
 def _keep_bytes(content: bytes) -> ModelArtifact:
-    """The row of these bytes; the same model fitted twice is one row."""
+    """The row of these bytes; the same model fitted twice is one row, which is mended if it was damaged."""
     digest = hashlib.sha256(content).hexdigest()
     row, _ = ModelArtifact.objects.get_or_create(sha256=digest, defaults={"content": content, "n_bytes": len(content)})
+    if bytes(row.content) != content:
+        row.content = content
+        row.save(update_fields=["content"])
     return row
 
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import excerpt, link, moment, share
-from classifier.models import Label, Prediction
+from classifier.admin.cells import excerpt, link, moment, paragraph, share
+from classifier.models import Label, Prediction, Ticket
 
 created = moment("created_at", "created")
 ended = moment("ended_at", "ended")
@@ -30,8 +30,9 @@ class OfTicketAdmin(FactAdmin):
         if not name:
             return queryset, False
         number = number_in(name)
-        named = Q(ticket__external_id=name)
-        return queryset.filter(named if number is None else named | Q(ticket=number)), False
+        named = Q(external_id=name) if number is None else Q(external_id=name) | Q(pk=number)
+        # Two look-ups by index, where a condition on the joined tables reads both whole.
+        return queryset.filter(ticket__in=list(Ticket.objects.filter(named).values_list("pk", flat=True))), False
 
     @display(description="ticket")
     def number(self, row: Any) -> str:
@@ -40,6 +41,10 @@ class OfTicketAdmin(FactAdmin):
     @display(description="text")
     def beginning(self, row: Any) -> str:
         return excerpt(row.ticket.text)
+
+    @display(description="text")
+    def whole(self, row: Any) -> str:
+        return paragraph(row.ticket.text)
 
 
 class Standing(admin.SimpleListFilter):
@@ -65,7 +70,7 @@ class LabelAdmin(OfTicketAdmin):
     list_display = ("category", "number", "beginning", "from_source", "by", created, ended)
     list_filter = (Standing, "source", "category", "created_at")
     list_select_related = ("category", "by", "ticket")
-    fields = ("category", "number", "beginning", "from_source", "by", created, ended)
+    fields = ("category", "number", "whole", "from_source", "by", created, ended)
 
     @display(description="source", label=SOURCE_COLOURS)
     def from_source(self, label: Label) -> str:
@@ -76,10 +81,10 @@ class LabelAdmin(OfTicketAdmin):
 class PredictionAdmin(OfTicketAdmin):
     """What versions answered."""
 
-    empty = "No answer yet. Ask for a ticket's category at /api/predict."
+    empty = "No prediction yet. Ask for a ticket's category at /api/predict."
     list_display = ("category", "certainty", "number", "beginning", "answered_by", created)
     list_filter = ("category", "version", "is_demo", "created_at")
-    fields = (*list_display, "asked_in", "n_words", "unknown")
+    fields = ("category", "certainty", "number", "whole", "answered_by", created, "asked_in", "words", "unknown")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # A version's scores are 100 kB of JSON at 77 categories, and each row would bring its own copy.
@@ -98,6 +103,10 @@ class PredictionAdmin(OfTicketAdmin):
     @display(description="request")
     def asked_in(self, prediction: Prediction) -> str:
         return "Made up for demonstration" if prediction.is_demo else link(prediction.request)
+
+    @display(description="words")
+    def words(self, prediction: Prediction) -> int:
+        return prediction.n_words
 
     @display(description="unknown words")
     def unknown(self, prediction: Prediction) -> str:

@@ -73,7 +73,10 @@ def number_in(search: str) -> int | None:
 
 
 class CarefulList(ChangeList):
-    """A list whose heading tells the number of rows only where it says something: when some were searched out."""
+    """A list of rows without their heavy columns, whose heading counts only what was searched out."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
+        return self.model_admin.for_list(super().get_queryset(request, exclude_parameters))
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -105,6 +108,10 @@ class CarefulAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **named: Any) -> type[ChangeList]:
         return CarefulList
+
+    def for_list(self, queryset: QuerySet) -> QuerySet:
+        """The rows as the list needs them: without columns that it does not show."""
+        return queryset
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Model | None:
         return super().get_object(request, object_id.replace("\0", ""), from_field)
@@ -153,7 +160,7 @@ class CarefulAdmin(ModelAdmin):
             related = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": objs}).count()
             name = str(options.verbose_name_plural)
             if related and relation.on_delete is PROTECT:
-                stays.append(f"{related:,} {name}")
+                stays.append(f"{related:,} {name if related > 1 else options.verbose_name}")
             elif related and relation.on_delete is CASCADE:
                 goes[name] = related
         return [str(row) for row in objs], goes, set(), stays

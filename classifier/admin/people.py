@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from classifier.admin.base import CarefulAdmin
-from classifier.admin.cells import moment
+from classifier.admin.cells import NOTHING, moment
 from classifier.models import User
 
 admin.site.unregister(Group)
@@ -35,6 +35,7 @@ class UserAdmin(DjangoUserAdmin, CarefulAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "full_name", "email", "is_active", "is_staff", "is_superuser", signed_in)
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
         ("What they may do", {"fields": ("is_active", *POWERS)}),
@@ -43,7 +44,7 @@ class UserAdmin(DjangoUserAdmin, CarefulAdmin):
 
     @admin.display(description="name")
     def full_name(self, user: User) -> str:
-        return user.get_full_name()
+        return user.get_full_name() or NOTHING
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Any, ...]:
         given = (signed_in, joined)

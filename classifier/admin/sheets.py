@@ -27,7 +27,7 @@ class Cell:
     @property
     def percent(self) -> int:
         """How strongly it is shaded; faint ones are lifted, so that a single ticket can be seen among hundreds."""
-        return round(8 + 62 * self.weight) if self.weight else 0
+        return round(8 + 37 * self.weight) if self.weight else 0
 
 
 @dataclass(frozen=True)

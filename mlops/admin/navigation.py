@@ -37,7 +37,7 @@ GROUPS = {
     "Tickets": (
         Place(Ticket, "Tickets", "confirmation_number", "What was asked. Search them, read them, set their label."),
         Place(Label, "Labels", "sell", "What was right, by whom, since when."),
-        Place(Prediction, "Answers", "forum", "What versions answered, and how sure they were."),
+        Place(Prediction, "Predictions", "forum", "What versions answered, and how sure they were."),
         Place(Category, "Categories", "category", "What a ticket can be."),
     ),
     "Model": (
@@ -50,7 +50,7 @@ GROUPS = {
     "Access": (
         Place(ApiKey, "API keys", "key", "Which clients may ask, and for what."),
         Place(ApiRequest, "API requests", "swap_vert", "Who asked, and how it went."),
-        Place(User, "People", "person", "Who signs in."),
+        Place(User, "Users", "person", "The people who sign in."),
         Place(Group, "Groups", "group", "Permissions that people share."),
     ),
 }

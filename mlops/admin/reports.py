@@ -22,6 +22,13 @@ COMPARED = {
     "calibration_error": "Calibration error",
     "n_tickets": "Tickets",
 }
+RULES = {
+    "artifact_whole": "Model file",
+    "self_test": "Self-test",
+    "test_tickets": "Test tickets",
+    "least_macro_f1": "Least macro-F1",
+    "gain": "Gain",
+}
 LEVEL_WEIGHT = {"error": 0.6, "warning": None}
 NUMBERS = frozenset(range(1, SHOWN_CATEGORIES + 2))
 READING = {
@@ -179,7 +186,7 @@ def rules(verdict: Mapping[str, Any]) -> Table:
         headers=("Rule", "Met", "In words"),
         rows=[
             (
-                rule["name"].replace("_", " "),
+                RULES.get(rule["name"], rule["name"]),
                 "yes" if rule["passed"] else Cell("no", weight=0.6, bad=True),
                 rule["words"],
             )

@@ -42,8 +42,11 @@ class TrainingRunAdmin(FactAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        heavy = ("metrics", "parameters", "validation", "log", *HEAVY_OF_VERSION, *HEAVY_OF_DATASET)
-        return super().get_queryset(request).select_related("version", "dataset", "by").defer(*heavy)
+        runs = super().get_queryset(request).select_related("version", "dataset", "by")
+        return runs.defer(*HEAVY_OF_VERSION, *HEAVY_OF_DATASET)
+
+    def for_list(self, queryset: QuerySet) -> QuerySet:
+        return queryset.defer("metrics", "parameters", "validation", "log")
 
     @display(description="run", ordering="id")
     def name(self, run: TrainingRun) -> str:

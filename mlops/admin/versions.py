@@ -71,7 +71,10 @@ class ModelVersionAdmin(FactAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # The database picks the numbers out: the scores are 100 kB of JSON a version at 77 categories.
         scores = {f"test_{name}": Cast(KT(f"metrics__test__{name}"), FloatField()) for name in LISTED_SCORES}
-        return super().get_queryset(request).annotate(**scores).defer(*HEAVY)
+        return super().get_queryset(request).annotate(**scores)
+
+    def for_list(self, queryset: QuerySet) -> QuerySet:
+        return queryset.defer(*HEAVY)
 
     @display(description="version", ordering="number")
     def name(self, version: ModelVersion) -> str:
@@ -186,7 +189,10 @@ class PromotionAdmin(FactAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         heavy = [f"{version}__{field}" for version in ("version", "replaced") for field in HEAVY]
-        return super().get_queryset(request).select_related("version", "replaced", "by").defer("verdict", *heavy)
+        return super().get_queryset(request).select_related("version", "replaced", "by").defer(*heavy)
+
+    def for_list(self, queryset: QuerySet) -> QuerySet:
+        return queryset.defer("verdict")
 
     @display(description="in")
     def went_in(self, row: Promotion) -> str:

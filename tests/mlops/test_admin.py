@@ -117,7 +117,7 @@ def test_confusion_of_many_categories_is_a_list_of_the_largest():
 def test_cells_are_shaded_by_their_share_and_mistakes_in_another_colour():
     first = reports.confusion(SCORES).cells[0]
 
-    assert [(cell.bad, cell.percent) for cell in first] == [(False, 0), (False, 49), (True, 29)]
+    assert [(cell.bad, cell.percent) for cell in first] == [(False, 0), (False, 33), (True, 20)]
 
 
 # --- Promoting ------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_promotion_page_shows_the_verdict_and_asks_for_a_reason(at):
     page = at.get(page_of(version, "promote"))
 
     assert "The gate says yes" in text_of(page)
-    assert rows_of(page.context["sheet"].tables[0])[0][:2] == ["artifact whole", "yes"]
+    assert rows_of(page.context["sheet"].tables[0])[0][:2] == ["Model file", "yes"]
     assert not Promotion.objects.exists()
 
 

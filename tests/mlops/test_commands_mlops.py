@@ -10,8 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from classifier.management.base import BadUsage, Refused
-from classifier.models import Label, ModelVersion
+from classifier.models import Label, ModelVersion, Ticket
 from mlops import runs
+from mlops.management.telling import failures_in_one_line
 from mlops.models import Promotion, TrainingRun
 from tests import factories
 from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
@@ -98,6 +99,22 @@ def test_a_second_training_ends_with_1_and_names_the_first(tickets, name):
     assert f"run {other.pk} is at it" in ended.error.getvalue()
 
 
+@pytest.mark.parametrize("name", ["train", "retrain"])
+def test_a_training_without_room_to_write_ends_with_2(tickets, home, settings, name):
+    (home / "file").write_text("")
+    settings.MODELS_DIR = home / "file" / "models"
+
+    ended = Ended(name)
+
+    assert ended.code == 2
+    assert "must be a folder with room" in ended.error.getvalue()
+
+
+def test_output_that_nobody_reads_is_no_full_disk():
+    with pytest.raises(BrokenPipeError), failures_in_one_line():
+        raise BrokenPipeError
+
+
 def test_train_with_an_unknown_recipe_is_bad_usage():
     with pytest.raises(CommandError, match="word_char"):
         call_command("train", "--recipe", "magic")
@@ -150,6 +167,16 @@ def test_evaluate_a_file(tickets, tmp_path):
 
     assert (found["n_tickets"], found["split"], found["includes_training_rows"]) == (2, str(path), False)
     assert found["files"][0].endswith("test_classification_report.json")
+
+
+def test_evaluate_tells_of_tickets_that_are_gone(tickets):
+    make_trained(status="production")
+    Ticket.objects.filter(split="test").first().delete()
+
+    found, text = Ended("evaluate", "--split", "--json").found, Ended("evaluate", "--split").out.getvalue()
+
+    assert (found["n_tickets"], found["left_out"]) == (5, 1)
+    assert "1 left out: these tickets were deleted since" in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from django.db import connection
 
-from classifier.ml.model import TextModel
+from classifier.ml.model import Answers, TextModel
 from classifier.models import Category, ModelArtifact, ModelVersion
 from mlops import promotion, tracking
 from mlops.models import Dataset, Frozen, Promotion, TrainingRun
@@ -126,6 +126,21 @@ def test_self_test_refuses_numbers_that_are_none(broken, words):
 
     assert not found.passed
     assert words in found.words
+
+
+def test_self_test_refuses_probabilities_that_do_not_sum_to_1():
+    factories.make_categories()
+
+    class Doubled(TextModel):
+        """Softmax cannot do this; a model of another kind might."""
+
+        def predict(self, texts):
+            answers = super().predict(texts)
+            return Answers(**{**vars(answers), "probabilities": answers.probabilities * 2})
+
+    found = promotion.self_test(Doubled(**vars(good_fit().model)))
+
+    assert found.words == "Its probabilities do not sum to 1."
 
 
 def test_self_test_refuses_a_model_that_answers_categories_that_there_are_not():
@@ -249,6 +264,29 @@ def test_promote_on_a_verdict_against_another_production_is_a_conflict(tickets):
 
     assert statuses() == {1: "archived", 2: "production", 3: "candidate"}
     assert Promotion.objects.count() == 1
+
+
+def test_promote_what_somebody_else_promoted_a_moment_ago_is_a_conflict(tickets):
+    version = make_trained()
+    verdict = promotion.judge(version)
+    ModelVersion.objects.update(status="production")
+
+    with pytest.raises(PromotionConflict, match="a moment ago"):
+        promotion._swap(version, verdict)
+
+
+def test_promote_that_meets_another_first_promotion_is_a_conflict(tickets, monkeypatch):
+    def too_late(version, verdict):  # as on Postgres, where with nothing in production there is nothing to lock
+        ModelVersion.objects.create(number=7, status="production", recipe="x", categories=[], artifact=version.artifact)
+        ModelVersion.objects.filter(pk=version.pk).update(status="production")
+
+    version = make_trained()
+    monkeypatch.setattr(promotion, "_swap", too_late)
+
+    with pytest.raises(PromotionConflict, match="another production"):
+        promotion.promote(version, reason="Late")
+
+    assert statuses() == {1: "candidate"}
 
 
 def test_a_promotion_cannot_be_changed_or_removed(tickets):

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import re
+import socket
 
 import pytest
 from django.core.management import call_command
@@ -56,6 +57,9 @@ def test_quickstart_goes_from_nothing_to_a_version_in_production():
     steps = [line.strip().split(" ..")[0] for line in text.splitlines() if line.endswith(" s")]
     assert steps[0].startswith("database")
     assert "import the shipped tickets" in text
+    assert "warning: Category 'account' needs 7 labelled tickets" in text
+    assert "warning: Version 1: macro-F1" in text  # as MLflow cannot be written here
+    assert "Not recorded: MLflow at" in text
     assert "judge and promote version 1" in text
     assert re.search(r"fit word_char on \d+ tickets \.+ +\d+\.\d s", text)
 
@@ -87,6 +91,16 @@ def test_quickstart_again_does_nothing_that_is_done():
     assert text.count("already there") == 5
     assert "version 1 in production" in text
     assert "changepassword admin" in text
+
+
+def test_quickstart_with_its_port_in_use_does_nothing(settings):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings.API_HOST, settings.API_PORT = other.getsockname()
+
+        with pytest.raises(BadUsage, match="API_PORT"):
+            call_command("quickstart")
+
+    assert not Category.objects.exists()
 
 
 def test_quickstart_leaves_a_retired_category_and_other_superusers_alone():
@@ -175,6 +189,27 @@ def test_lines_are_aligned_and_dotted():
     first, second = written.getvalue().splitlines()
     assert re.fullmatch(r"  fit \.{52}   \d\.\d s", first)
     assert second == "  score " + "." * 50 + " already there"
+
+
+def test_ticking_gives_every_item_and_a_dot_for_each_tenth():
+    written = io.StringIO()
+    lines = quickstart.Lines(written.write)
+    lines.begin("import")
+
+    items = list(lines.ticking(range(25), total=25))
+
+    assert items == list(range(25))
+    assert written.getvalue() == "  import " + "." * 12
+
+
+def test_a_step_that_failed_is_said_to_be_not_done(settings):
+    settings.SHIPPED_TICKETS.unlink()
+    out = io.StringIO()
+
+    with pytest.raises(BadUsage):
+        call_command("quickstart", no_serve=True, stdout=out)
+
+    assert out.getvalue().splitlines()[-1].endswith(". not done")
 
 
 def test_progress_does_not_push_a_line_out():

@@ -130,6 +130,16 @@ def test_the_same_tickets_and_seed_give_the_same_model_and_scores(tickets):
     assert (ModelArtifact.objects.count(), Dataset.objects.count()) == (1, 1)
 
 
+def test_a_damaged_row_is_mended_by_a_training_that_makes_the_same_model(tickets):
+    first = train().version
+    whole = bytes(first.artifact.content)
+    ModelArtifact.objects.update(content=b"nothing")
+
+    train()
+
+    assert bytes(ModelArtifact.objects.get().content) == whole
+
+
 def test_train_with_the_recipe_original(tickets):
     version = train(recipe="original").version
 
@@ -162,7 +172,7 @@ def test_train_goes_on_without_mlflow_and_says_so(tickets, settings, uri):
     assert run.status == Status.SUCCEEDED
     assert (run.mlflow_run_id, run.version.mlflow_run_id, run.version.mlflow_version) == ("", "", None)
     assert "Not recorded: MLflow at" in run.outcome
-    assert told[-1].startswith("not recorded: MLflow at")
+    assert told[-1].startswith("  not recorded: MLflow at")
 
 
 # --- What stops it --------------------------------------------------------------------------------

@@ -11,11 +11,14 @@ from django.core.management.base import CommandParser
 from classifier.inference import load
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.ml.artifact import DamagedModel
+from classifier.ml.scoring import Scores
 from classifier.models import ModelVersion
 from classifier.reading import Columns, UnreadableFile, read
 from mlops import evaluation
 from mlops.management import tables
 
+GONE = "these tickets were deleted since, so the numbers are not those that were stored."
+UNUSABLE = "rows without a text or a label."
 SEEN = "includes training rows, so it flatters"
 
 
@@ -57,17 +60,20 @@ class Command(TicketclfCommand):
             raise BadUsage("--data and --split exclude each other: a file has no splits. Leave one of them out.")
         chosen = _version(version)
         what = split or ("test" if data is not None else evaluation.ALL)
+        columns = Columns(text=options["text_column"], label=options["label_column"])
         try:
-            scores = self._scores(chosen, what, data, options)
+            scores, n_given = _of_file(chosen, data, columns) if data is not None else _of_split(chosen, what)
         except UnreadableFile as error:
             raise BadUsage(str(error)) from error
         except (evaluation.NothingToScore, DamagedModel) as error:
             raise Refused(str(error)) from error
         seen = data is None and what != "test"
+        left_out = n_given - scores.n_tickets
         about = {
             "version": chosen.number,
             "split": str(data) if data is not None else what,
             "includes_training_rows": seen,
+            "left_out": left_out,
         }
         folder = options["output"] or settings.REPORTS_DIR
         try:
@@ -82,15 +88,23 @@ class Command(TicketclfCommand):
             "",
             *tables.categories(found),
             "",
+            *([f"{left_out:,} left out: {GONE if data is None else UNUSABLE}"] if left_out else []),
             *(f"Wrote {path}" for path in files),
         )
         self.print_json({**about, **found, "files": [str(path) for path in files]})
 
-    def _scores(self, version: ModelVersion, split: str, data: Path | None, options: dict[str, Any]) -> Any:
-        if data is None:
-            return evaluation.evaluate(version, split)
-        columns = Columns(text=options["text_column"], label=options["label_column"])
-        return evaluation.evaluate_rows(load(version), read(data, columns=columns))
+
+def _of_split(version: ModelVersion, split: str) -> tuple[Scores, int]:
+    """The scores, and how many tickets the split had when it was frozen."""
+    counts = evaluation.dataset_of(version).counts
+    splits = evaluation.SPLITS if split == evaluation.ALL else (split,)
+    return evaluation.evaluate(version, split), sum(sum(counts[name].values()) for name in splits)
+
+
+def _of_file(version: ModelVersion, path: Path, columns: Columns) -> tuple[Scores, int]:
+    """The scores, and how many rows the file has."""
+    rows = list(read(path, columns=columns))
+    return evaluation.evaluate_rows(load(version), rows), len(rows)
 
 
 def _version(number: int | None) -> ModelVersion:

@@ -10,6 +10,7 @@ from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.models import ModelVersion
 from mlops import promotion
 from mlops.management import tables
+from mlops.management.telling import failures_in_one_line
 
 
 class Command(TicketclfCommand):
@@ -36,11 +37,10 @@ class Command(TicketclfCommand):
         if not reason.strip():
             raise BadUsage("--reason must say why in a sentence; it is empty.")
         try:
-            row = promotion.promote(version, reason=reason, force=force)
+            with failures_in_one_line():
+                row = promotion.promote(version, reason=reason, force=force)
         except promotion.GateSaysNo as error:
             self.print_json({"promoted": False, "version": number, "verdict": error.verdict.as_dict()})
-            raise Refused(str(error)) from error
-        except (promotion.NotPromotable, promotion.PromotionConflict) as error:
             raise Refused(str(error)) from error
         instead = f", instead of {row.replaced}" if row.replaced else ""
         self.say(f"{str(version).capitalize()} is in production{instead}{' (forced)' if row.forced else ''}.")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
-from classifier.reading import UnreadableFile
-from mlops import quickstart, serving, training
-from mlops.promotion import NotPromotable, PromotionConflict
+from mlops import quickstart, serving
+from mlops.management.telling import failures_in_one_line
 from mlops.reserving import CannotStart
-from mlops.runs import RunInProgress
 from mlops.supervisor import GaveUp
 
 
@@ -35,29 +32,18 @@ class Command(TicketclfCommand):
                 ready = self.prepare()
                 if lock is not None:
                     serving.up(lock, say=lambda text: self.say_at_once(f"{text}\n"), api_key=ready.api_key)
-        except (CannotStart, UnreadableFile) as error:
+        except CannotStart as error:
             raise BadUsage(str(error)) from None
-        except (
-            quickstart.NotReady,
-            training.CannotLearn,
-            RunInProgress,
-            NotPromotable,
-            PromotionConflict,
-            GaveUp,
-        ) as error:
+        except (quickstart.NotReady, GaveUp) as error:
             raise Refused(str(error)) from None
 
     def prepare(self) -> quickstart.Ready:
         lines = quickstart.Lines(self.say_at_once)
         try:
-            return quickstart.prepare(lines)
-        except OSError as error:
-            raise BadUsage(
-                f"{settings.VAR} must be a folder with room to write in; the system says: {error.strerror or error}. "
-                "Make room, or name another folder in TICKETCLF_VAR."
-            ) from None
+            with failures_in_one_line():
+                return quickstart.prepare(lines)
         finally:
-            lines.end()
+            lines.end("not done")  # the step that was begun, if one failed
 
     def say_at_once(self, text: str) -> None:
         self.stdout.write(text, ending="")

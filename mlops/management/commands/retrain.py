@@ -9,9 +9,8 @@ from django.core.management.base import CommandParser
 from classifier.management.base import Refused, TicketclfCommand
 from mlops import retraining, training
 from mlops.management import tables
+from mlops.management.telling import failures_in_one_line, plainly
 from mlops.models import TrainingRun
-from mlops.promotion import NotPromotable, PromotionConflict
-from mlops.runs import RunInProgress
 
 
 class Command(TicketclfCommand):
@@ -28,10 +27,8 @@ class Command(TicketclfCommand):
         )
 
     def handle(self, *, recipe: str | None, **_options: Any) -> None:
-        try:
-            outcome = retraining.run(trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, progress=self.stderr.write)
-        except (RunInProgress, training.CannotLearn, PromotionConflict, NotPromotable) as error:
-            raise Refused(str(error)) from error
+        with failures_in_one_line():
+            outcome = retraining.run(trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, progress=plainly(self.stderr))
         run = outcome.run
         if run.version is not None:
             run.version.refresh_from_db()

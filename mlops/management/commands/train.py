@@ -7,12 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from classifier.management.base import BadUsage, Refused, TicketclfCommand
-from classifier.reading import UnreadableFile
+from classifier.management.base import Refused, TicketclfCommand
 from mlops import retraining, training
 from mlops.management import tables
+from mlops.management.telling import failures_in_one_line, plainly
 from mlops.models import TrainingRun
-from mlops.runs import RunInProgress
 
 
 class Command(TicketclfCommand):
@@ -39,18 +38,14 @@ class Command(TicketclfCommand):
         )
 
     def handle(self, *, recipe: str | None, data: Path | None, **_options: Any) -> None:
-        try:
+        with failures_in_one_line():
             run = training.train(
-                trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=self.stderr.write
+                trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=plainly(self.stderr)
             )
-        except UnreadableFile as error:
-            raise BadUsage(str(error)) from error
-        except (RunInProgress, training.CannotLearn) as error:
-            raise Refused(str(error)) from error
+            retraining.settle_first(run)
         if run.version is None:
             self.print_json(tables.run_as_dict(run))
             raise Refused(f"These labelled tickets cannot be trained on. {run.outcome}")
-        retraining.settle_first(run)
         run.version.refresh_from_db()
         self.say(*tables.trained(run, run.version))
         self.print_json(tables.run_as_dict(run))

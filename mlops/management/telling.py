@@ -1,0 +1,38 @@
+"""What the commands of mlops share besides tables: progress on standard error, and failures in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from django.conf import settings
+from django.core.management.base import OutputWrapper
+
+from classifier.management.base import BadUsage, Refused
+from classifier.reading import UnreadableFile
+from mlops.promotion import NotPromotable, PromotionConflict
+from mlops.runs import LostRun, RunInProgress
+from mlops.training import CannotLearn, UnfaithfulModel
+
+
+@contextlib.contextmanager
+def failures_in_one_line() -> Iterator[None]:
+    """Turns what is expected to go wrong into Refused and BadUsage; what is not keeps its traceback."""
+    try:
+        yield
+    except UnreadableFile as error:
+        raise BadUsage(str(error)) from error
+    except (RunInProgress, LostRun, CannotLearn, UnfaithfulModel, NotPromotable, PromotionConflict) as error:
+        raise Refused(str(error)) from error
+    except BrokenPipeError:  # whoever read our output went away: nothing to mend on the disk
+        raise
+    except OSError as error:
+        raise BadUsage(
+            f"{settings.VAR} must be a folder with room to write in; the system says: {error.strerror or error}. "
+            "Make room, or name another folder in TICKETCLF_VAR."
+        ) from error
+
+
+def plainly(stream: OutputWrapper) -> Callable[[str], None]:
+    """Writes lines to a command's standard error as they are; Django would print them red, as errors."""
+    return lambda line: stream.write(line, style_func=str)
