@@ -282,7 +282,7 @@ def _write_new(
 def _write_labels(pairs: Iterable[tuple[int, Category]], *, by: User | None, now: datetime) -> None:
     source = Label.Source.IMPORT
     Label.objects.bulk_create(
-        Label(ticket_id=ticket_id, category=category, source=source, by=by, created_at=now)
+        Label(ticket_id=ticket_id, category_id=category.pk, source=source, by=by, created_at=now)
         for ticket_id, category in pairs
     )
 

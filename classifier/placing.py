@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from operator import itemgetter
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -100,10 +99,12 @@ def place(newcomers: Sequence[Newcomer], *, seed: int, progress: Progress = unse
         places.update(dict.fromkeys(component.newcomers, (group, split)))
     _write_places({newcomers[index].ticket_id: found for index, found in places.items()})
     full = Counter((band, standing[ticket_id].group) for ticket_id, band in held if ticket_id in standing)
-    pairs = _pairs(newcomers, places, shared=shared, full=full)
-    for batch in batches(progress(pairs, len(newcomers), "Noting near-duplicates"), 5 * BATCH):
-        # In the order of the index of bands, which SQLite's small cache does not hold: unsorted took twice as long.
-        _write_bands(sorted((pair for found in batch for pair in found), key=itemgetter(1)))
+    noted = _noted(matrix, places, shared=shared, full=full)
+    ticket_ids = np.array([newcomer.ticket_id for newcomer in newcomers], dtype=np.int64)
+    starts = range(0, len(newcomers), 5 * BATCH)
+    for start in progress(starts, len(starts), "Noting near-duplicates"):
+        part = slice(start, start + 5 * BATCH)
+        _write_bands(ticket_ids[part], matrix[part], noted[part])
     return Counter(split for _, split in places.values())
 
 
@@ -213,44 +214,43 @@ def _write_places(places: Mapping[int, tuple[int, str]]) -> None:
             Ticket.objects.filter(pk__in=batch).update(split=split, group=group)
 
 
-def _pairs(
-    newcomers: Sequence[Newcomer],
+def _noted(
+    matrix: NDArray[np.int64],
     places: Mapping[int, tuple[int, str]],
     *,
     shared: NDArray[np.bool_],
     full: Counter[tuple[int, int]],
-) -> Iterator[list[tuple[int, int]]]:
-    """The (ticket, band) pairs to note for each newcomer.
+) -> NDArray[np.bool_]:
+    """Which of the newcomers' bands are noted, shape (n_newcomers, 16).
 
     Of an excluded one none: it trains and tests nothing, so nobody needs to keep away from it.
     """
-    for index, newcomer in enumerate(newcomers):
+    noted = np.ones(matrix.shape, dtype=bool)
+    for index in np.flatnonzero(shared).tolist():
         group, split = places[index]
-        found = newcomer.signature.tolist() if split != Split.EXCLUDED else []
-        if shared[index]:
-            found = [band for band in found if full[band, group] < PER_BAND]
-            full.update((band, group) for band in found)
-        yield [(newcomer.ticket_id, band) for band in found]
+        held = [(band, group) for band in matrix[index].tolist()]
+        noted[index] = [split != Split.EXCLUDED and full[pair] < PER_BAND for pair in held]
+        full.update(pair for pair, is_noted in zip(held, noted[index], strict=True) if is_noted)
+    return noted
 
 
-def _write_bands(pairs: Sequence[tuple[int, int]]) -> None:
-    """Inserts (ticket, band) pairs, sixteen in a statement that is prepared once.
+def _write_bands(ticket_ids: NDArray[np.int64], matrix: NDArray[np.int64], noted: NDArray[np.bool_]) -> None:
+    """Inserts the noted bands of tickets, sixteen rows in a statement that is prepared once.
 
-    Plain SQL, the same on every database: 100,000 tickets have 1.6 million pairs, for which bulk_create takes two to
-    three times as long.
+    Plain SQL, the same on every database: 100,000 tickets have 1.6 million rows, for which bulk_create takes two to
+    three times as long. They go in the order of the index of bands: SQLite's small cache does not hold that.
     """
+    pairs = np.stack([np.repeat(ticket_ids, matrix.shape[1])[noted.ravel()], matrix[noted]], axis=1)
+    pairs = pairs[pairs[:, 1].argsort()]
     rows_at_once = 16
-    table, *columns = (
-        connection.ops.quote_name(name)
-        for name in (TicketBand._meta.db_table, TicketBand._meta.get_field("ticket").column, "band")
-    )
-    values = ", ".join(["(%s, %s)"] * rows_at_once)
     whole = len(pairs) // rows_at_once * rows_at_once
-    flat = [value for pair in pairs[:whole] for value in pair]
-    width = 2 * rows_at_once
+    names = (TicketBand._meta.db_table, TicketBand._meta.get_field("ticket").column, "band")
+    table, *columns = (connection.ops.quote_name(name) for name in names)
+    values = ", ".join(["(%s, %s)"] * rows_at_once)
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}",  # noqa: S608 -- names of ours, no values
-            [flat[start : start + width] for start in range(0, len(flat), width)],
+            pairs[:whole].reshape(-1, 2 * rows_at_once).tolist(),
         )
-    TicketBand.objects.bulk_create(TicketBand(ticket_id=ticket_id, band=band) for ticket_id, band in pairs[whole:])
+    rest = pairs[whole:].tolist()
+    TicketBand.objects.bulk_create(TicketBand(ticket_id=ticket_id, band=band) for ticket_id, band in rest)

@@ -73,6 +73,7 @@ class KeyList(CarefulList):
 
 
 SEARCHED_KEYS = 100  # of those whose name holds what was typed
+expires = moment("expiry_date", "expires")
 used = moment("last_used_at", "last used")
 
 
@@ -82,7 +83,7 @@ class ApiKeyAdmin(CarefulAdmin):
 
     form = KeyForm
     empty = "No key yet. Add one for each client that asks, so that each can be revoked by itself."
-    list_display = ("name", "start", "may", "state", used, moment("expiry_date", "expires"))
+    list_display = ("name", "start", "may", "state", used, expires)
     list_filter = (KeyState, "created")
     search_fields = ("name", "prefix")
     search_help_text = "A name or a prefix"
@@ -105,14 +106,17 @@ class ApiKeyAdmin(CarefulAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False  # its requests would lose their key; a revoked one harms nobody
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not getattr(obj, "revoked", False)
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        written = ("name", "may" if obj is not None and obj.revoked else "scopes", "expiry_date")
-        return written if obj is None else (*written, *self.readonly_fields)
+        if obj is None:
+            return ("name", "scopes", "expiry_date")
+        written = ("name", "granted", expires) if obj.revoked else ("name", "scopes", "expiry_date")
+        return (*written, *self.readonly_fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
-        if obj is None:
-            return ()
-        return ("name", "may", "expiry_date", *self.readonly_fields) if obj.revoked else self.readonly_fields
+        return () if obj is None else self.readonly_fields
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         key = self.get_object(request, str(object_id))
@@ -125,6 +129,10 @@ class ApiKeyAdmin(CarefulAdmin):
     @display(description="may", label=True)
     def may(self, key: ApiKey) -> list[str]:
         return key.scopes
+
+    @display(description="scopes")
+    def granted(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
 
     @display(description="state", label={"active": "success", "expired": "warning", "revoked": "danger"})
     def state(self, key: ApiKey) -> str:

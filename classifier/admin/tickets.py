@@ -18,8 +18,8 @@ from classifier.admin.cells import NOTHING, excerpt, link, moment, paragraph, sh
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
-# A text is searched by reading it: 0.2 s for 100,000 of them on Postgres, where upper case costs most. So a search reads
-# the newest so many, a window at a time until it has found enough, and once only: the count and the page are look-ups.
+# A text is searched by reading it: 0.2 s for 100,000 of them on Postgres, where upper case costs most. So a search
+# reads the newest so many, a window at a time until it has found enough, and once only: count and page are look-ups.
 SEARCHED_TICKETS = 100_000
 WINDOW_TICKETS = 20_000
 FOUND_TICKETS = 200
@@ -180,7 +180,7 @@ class TicketAdmin(CarefulAdmin):
         if not ticket.newest_predictions:
             return NOTHING
         newest = ticket.newest_predictions[0]
-        return f"{newest.category.slug} {share(newest.confidence)}"
+        return f"{newest.category.slug} {share(newest.confidence)}".replace(" ", "\N{NO-BREAK SPACE}")
 
     @display(description="from")
     def origin(self, ticket: Ticket) -> str:
@@ -209,7 +209,7 @@ class TicketAdmin(CarefulAdmin):
 
 
 def matching(queryset: QuerySet, words: list[str]) -> list[int]:
-    """Ids of the tickets that are called so, or hold all the words: the newest FOUND_TICKETS, and one if there are more."""
+    """Ids of the newest FOUND_TICKETS tickets that hold all the words or are called so; one more if there are more."""
     number = number_in(" ".join(words))
     called = Q(external_id=" ".join(words)) if number is None else Q(external_id=words[0]) | Q(pk=number)
     found = dict.fromkeys(queryset.filter(called).values_list("pk", flat=True))
