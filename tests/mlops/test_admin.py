@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from mlops import promotion
 from mlops.admin import reports
 from mlops.models import Dataset, Promotion, TrainingRun
 from tests import factories
-from tests.mlops.making import good_fit, label_tickets, make_trained, poor_fit
+from tests.mlops.making import NOW, good_fit, label_tickets, make_trained, poor_fit
 
 pytestmark = pytest.mark.django_db
 SCORES = score(["a", "a", "a", "b"], ["a", "a", "b", "b"], None, categories=["a", "b"]).as_dict()
@@ -256,6 +257,14 @@ def test_run_that_is_at_work_shows_its_step_in_the_list(at):
     )  # fmt: skip
 
     assert "fit again" in text_of(at.get(reverse("admin:mlops_trainingrun_changelist")))
+
+
+def test_run_page_tells_how_long_it_took(at):
+    run = TrainingRun.objects.create(
+        status="failed", trigger="api", recipe="word_char", started_at=NOW, ended_at=NOW + timedelta(seconds=75)
+    )
+
+    assert "75.0" in text_of(at.get(page_of(run)))
 
 
 def test_dataset_page_counts_its_tickets_and_keeps_their_ids_to_itself(at):
