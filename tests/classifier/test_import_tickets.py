@@ -396,6 +396,14 @@ def test_command_tells_what_it_did(call: Call) -> None:
     ]
 
 
+def test_command_names_the_first_ten_categories_that_it_made(call: Call) -> None:
+    made = "".join(f"text {letter},label {letter}\n" for letter in "abcdefghijkl")
+
+    out = call("--create-categories", file="text,label\n" + made)[1]
+
+    assert "label-i, label-j and 2 more" in out
+
+
 def test_command_prints_one_json_object(call: Call) -> None:
     code, out, err = call("--json", "--dry-run", file="text,label\nHello,general\n")
 

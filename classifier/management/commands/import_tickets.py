@@ -13,7 +13,7 @@ from classifier.labelling import ImportReport, import_tickets
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.reading import Columns, UnreadableFile, read
 
-REFUSALS_SHOWN = 10
+SHOWN = 10  # refusals, and names of new categories: --json has more
 
 
 class Command(TicketclfCommand):
@@ -71,14 +71,15 @@ def _lines(report: ImportReport) -> list[str]:
     }
     lines = [f"{name:<16}{count:>9,}" for name, count in counts.items()]
     lines += _table("Category", report.per_category) + _table("Split", report.per_split)
-    if report.categories_created:
-        lines += ["", f"Categories made: {', '.join(report.categories_created)}"]
+    if made := report.categories_created:
+        more = f" and {len(made) - SHOWN:,} more" if len(made) > SHOWN else ""
+        lines += ["", f"Categories made: {', '.join(made[:SHOWN])}{more}"]
     lines += ["", *report.notes] if report.notes else []
     if report.refusals:
         lines += _table("Refused because", report.n_refused_by_code)
-        lines += ["", *(str(refusal) for refusal in report.refusals[:REFUSALS_SHOWN])]
-    if report.n_refused > REFUSALS_SHOWN:
-        lines.append(f"and {report.n_refused - REFUSALS_SHOWN:,} more (--json names the first hundred).")
+        lines += ["", *(str(refusal) for refusal in report.refusals[:SHOWN])]
+    if report.n_refused > SHOWN:
+        lines.append(f"and {report.n_refused - SHOWN:,} more (--json names the first hundred).")
     if report.accepted:
         lines += ["", "Nothing was kept: this was a dry run." if report.dry_run else "Kept."]
     return lines
