@@ -13,10 +13,10 @@ from django.db.models import FilteredRelation, Q, Value
 from django.db.models.functions import Greatest
 from numpy.typing import NDArray
 
-from classifier.ml.text import normalise
+from classifier.ml.text import banded, normalise
 from classifier.models import Category, Label, Ticket, User
 from classifier.naming import MAX_LENGTH, CategoryNames, UnusableLabel
-from classifier.placing import BATCH, Newcomer, Progress, batches, place, signature
+from classifier.placing import BATCH, Newcomer, Progress, batches, place
 from classifier.reading import FileRow
 
 REFUSALS_KEPT = 100  # enough to mend a file by; the rest are counted
@@ -116,7 +116,10 @@ def signatures(entries: Sequence[Entry], *, progress: Progress) -> Signatures:
     """
     labels = KnownTickets.find(entries).labels
     wanted = {entry.digest: entry.text for entry in entries if entry.digest not in labels}
-    return {digest: signature(text) for digest, text in progress(wanted.items(), len(wanted), "Comparing texts")}
+    found: dict[str, NDArray[np.int64]] = {}
+    for batch in batches(progress(wanted.items(), len(wanted), "Comparing texts"), BATCH):
+        found.update(zip((digest for digest, _ in batch), banded([held for _, held in batch]), strict=True))
+    return found
 
 
 # --- The rows and what is there -------------------------------------------------------------------
@@ -290,5 +293,5 @@ def _write_labels(pairs: Iterable[tuple[int, Category]], *, by: User | None, now
 def _newcomer(ticket_id: int, entry: Entry, category: Category, known: Signatures) -> Newcomer:
     bands = known.get(entry.digest)
     if bands is None:  # its label went between the look before the transaction and the one in it
-        bands = signature(entry.text)
+        bands = banded([entry.text])[0]
     return Newcomer(ticket_id, entry.text, category.slug, bands)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from classifier import importing
 from classifier.importing import Plan, Refusal, Refusals
+from classifier.ml.text import banded
 from classifier.models import Category, Label, Split, Ticket, User
-from classifier.placing import Newcomer, Progress, place, signature, unseen, wait_for_turn
+from classifier.placing import Newcomer, Progress, place, unseen, wait_for_turn
 from classifier.reading import FileRow
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def set_label(
 def _set_label(ticket: Ticket, category: Category, *, source: str, by: User | None, now: datetime, seed: int) -> Label:
     bands = None
     if ticket.split is None:
-        bands = signature(ticket.text)
+        bands = banded([ticket.text])[0]
         wait_for_turn()  # before the ticket is locked: an import holds both in this order, too
     # One label at a time for a ticket, in a strength that keeps no answer from pointing at it. SQLite needs no lock.
     split = Ticket.objects.select_for_update(no_key=True).values_list("split", flat=True).get(pk=ticket.pk)

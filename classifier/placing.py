@@ -14,8 +14,9 @@ from django.db.models import Count, F
 from numpy.typing import NDArray
 
 from classifier.ml.split import SPLITS, assign
-from classifier.ml.text import bands, groups
+from classifier.ml.text import groups
 from classifier.models import Category, Label, Split, Ticket, TicketBand
+from classifier.storing import store_bands
 
 T = TypeVar("T")
 BATCH = 2000  # rows written at once: more is no faster, and a bar should move
@@ -61,11 +62,6 @@ class Component:
 
     newcomers: list[int]
     standing: list[Standing]
-
-
-def signature(text: str) -> NDArray[np.int64]:
-    """The text's bands, shape (16,), as an eighth of the memory that a tuple takes."""
-    return np.array(bands(text), dtype=np.int64)
 
 
 def wait_for_turn() -> None:
@@ -235,22 +231,7 @@ def _noted(
 
 
 def _write_bands(ticket_ids: NDArray[np.int64], matrix: NDArray[np.int64], noted: NDArray[np.bool_]) -> None:
-    """Inserts the noted bands of tickets, sixteen rows in a statement that is prepared once.
-
-    Plain SQL, the same on every database: 100,000 tickets have 1.6 million rows, for which bulk_create takes two to
-    three times as long. They go in the order of the index of bands: SQLite's small cache does not hold that.
-    """
-    pairs = np.stack([np.repeat(ticket_ids, matrix.shape[1])[noted.ravel()], matrix[noted]], axis=1)
-    pairs = pairs[pairs[:, 1].argsort()]
-    rows_at_once = 16
-    whole = len(pairs) // rows_at_once * rows_at_once
-    names = (TicketBand._meta.db_table, TicketBand._meta.get_field("ticket").column, "band")
-    table, *columns = (connection.ops.quote_name(name) for name in names)
-    values = ", ".join(["(%s, %s)"] * rows_at_once)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}",  # noqa: S608 -- names of ours, no values
-            pairs[:whole].reshape(-1, 2 * rows_at_once).tolist(),
-        )
-    rest = pairs[whole:].tolist()
-    TicketBand.objects.bulk_create(TicketBand(ticket_id=ticket_id, band=band) for ticket_id, band in rest)
+    """Writes the noted bands of tickets in the order of their index: SQLite's small cache does not hold that."""
+    holders, held = np.repeat(ticket_ids, matrix.shape[1])[noted.ravel()], matrix[noted]
+    order = held.argsort()
+    store_bands(ticket_ids=holders[order].tolist(), bands=held[order].tolist())

