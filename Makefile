@@ -5,7 +5,7 @@ RUNTIME = requirements.txt
 SUITE = requirements.txt requirements-test.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ lint: ## Check format, rules, types and who imports whom
 bench: ## Time the serving model against the scikit-learn pipeline
 	@sh tools/bootstrap.sh $(RUNTIME)
 	@.venv/bin/python tests/bench/textmodel.py
+
+lock: ## Pin all packages anew, after a change in pyproject.toml
+	@sh tools/lock.sh
 
 clean: ## Remove .venv and all caches; what the program wrote (var) stays
 	rm -rf .venv .*_cache .hypothesis .coverage .coverage.* htmlcov *.egg-info

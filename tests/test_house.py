@@ -10,10 +10,13 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ("ticketclf", "classifier", "mlops")
@@ -276,6 +279,31 @@ def test_every_dependency_is_locked_and_says_why() -> None:
         if line.strip().startswith(f'"{requirement}"') and "#" not in line
     ]
     assert unsaid == []
+
+
+def test_extras_that_packages_ask_for_are_locked_as_extras() -> None:
+    """Otherwise pip finds them unpinned and refuses, but only on the day that a newer version is out."""
+    locked: set[str] = set()
+    for lock in ("requirements.txt", "requirements-test.txt"):
+        locked |= set(re.findall(r"^([a-z0-9._-]+(?:\[[^]]*\])?)==", text(Path(lock)), re.MULTILINE))
+    names = {name.split("[")[0] for name in locked}
+    asked = {
+        f"{canonicalize_name(wanted.name)}[{','.join(sorted(wanted.extras))}]"
+        for name in names
+        for wanted in requirements_of(name)
+        if wanted.extras and (wanted.marker is None or wanted.marker.evaluate({"extra": ""}))
+    }
+
+    assert "coverage[toml]" in asked
+    assert asked - locked == set()
+
+
+def requirements_of(name: str) -> list[Requirement]:
+    """What an installed package asks for; nothing of one that this system does not need."""
+    try:
+        return [Requirement(line) for line in metadata.requires(name) or ()]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 # --- Commands -------------------------------------------------------------------------------------
