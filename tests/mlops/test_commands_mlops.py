@@ -8,6 +8,7 @@ import json
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from classifier.management.base import BadUsage, Refused
 from classifier.models import Label, ModelVersion, Ticket
@@ -15,7 +16,7 @@ from mlops import runs
 from mlops.management.telling import failures_in_one_line
 from mlops.models import Promotion, TrainingRun
 from tests import factories
-from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
+from tests.mlops.making import label_tickets, make_trained, poor_fit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 SCORES = {"accuracy", "macro_f1", "weighted_f1", "log_loss", "calibration_error", "per_category"}
@@ -91,9 +92,9 @@ def test_train_with_a_missing_file_ends_with_2(tmp_path):
 
 @pytest.mark.parametrize("name", ["train", "retrain"])
 def test_a_second_training_ends_with_1_and_names_the_first(tickets, name):
-    with runs.running(trigger="api", recipe="word_char", by=None, clock=noon) as other:
+    with runs.running(trigger="api", recipe="word_char", by=None, clock=timezone.now) as other:
         ended = Ended(name)
-        runs.end(other, TrainingRun.Status.REJECTED, outcome="Done.", now=NOW)
+        runs.end(other, TrainingRun.Status.REJECTED, outcome="Done.", now=timezone.now())
 
     assert ended.code == 1
     assert f"run {other.pk} is at it" in ended.error.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from classifier.models import ModelVersion, Ticket
 from mlops import retraining, runs, tasks
@@ -149,9 +150,9 @@ def test_the_task_train_stops_at_the_candidate():
 
 @pytest.mark.parametrize("name", ["train", "retrain"])
 def test_a_task_that_finds_a_training_running_leaves_it_at_that(name):
-    with runs.running(trigger="command", recipe="word_char", by=None, clock=noon) as other:
+    with runs.running(trigger="command", recipe="word_char", by=None, clock=timezone.now) as other:
         getattr(tasks, name)()
-        runs.end(other, Status.REJECTED, outcome="Done.", now=NOW)
+        runs.end(other, Status.REJECTED, outcome="Done.", now=timezone.now())
 
     assert TrainingRun.objects.filter(status=Status.SKIPPED).count() == 1
 
