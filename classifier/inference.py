@@ -17,7 +17,7 @@ from classifier.ml import model as models
 from classifier.ml.artifact import DamagedModel
 from classifier.ml.model import Answers, TextModel
 from classifier.ml.text import normalise
-from classifier.models import Category, ModelArtifact, ModelVersion
+from classifier.models import Category, ModelArtifact, ModelVersion, Prediction
 
 logger = logging.getLogger(__name__)
 SERVING_SECONDS = 0.5  # how old the knowledge of which version is in production may be
@@ -183,6 +183,8 @@ def predict(
             confidences=answered.confidences,
             n_words=[len(text.split()) for text in texts],
             unknown_shares=answered.answers.unknown.tolist(),
+            decisions=[Prediction.Decision.AUTO.value] * len(texts),
+            reasons=[""] * len(texts),
         ),
         request=request,
         now=now,

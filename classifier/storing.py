@@ -25,9 +25,10 @@ WITH input AS MATERIALIZED (
            COALESCE(u.known_id, nextval('classifier_ticket_id_seq')) AS ticket_id,
            nextval('classifier_prediction_id_seq') AS prediction_id
     FROM unnest(%(texts)s::text[], %(digests)s::text[], %(external_ids)s::text[], %(known_ids)s::bigint[],
-                %(category_ids)s::bigint[], %(confidences)s::float8[], %(n_words)s::int[], %(unknown_shares)s::float8[])
+                %(category_ids)s::bigint[], %(confidences)s::float8[], %(n_words)s::int[], %(unknown_shares)s::float8[],
+                %(decisions)s::text[], %(reasons)s::text[])
          WITH ORDINALITY AS u(text, digest, external_id, known_id, category_id, confidence, n_words, unknown_share,
-                              position)
+                              decision, reason, position)
 ), request AS (
     INSERT INTO classifier_apirequest
            (key_id, user_id, route, method, status, code, n_tickets, latency_ms, created_at)
@@ -38,9 +39,10 @@ WITH input AS MATERIALIZED (
     SELECT ticket_id, text, digest, external_id, %(source)s, false, %(now)s FROM input WHERE known_id IS NULL
 ), predictions AS (
     INSERT INTO classifier_prediction
-           (id, ticket_id, version_id, category_id, request_id, confidence, n_words, unknown_share, is_demo, created_at)
+           (id, ticket_id, version_id, category_id, request_id, confidence, n_words, unknown_share, decision, reason,
+            is_demo, created_at)
     SELECT prediction_id, ticket_id, %(version_id)s, category_id, (SELECT id FROM request),
-           confidence, n_words, unknown_share, false, %(now)s
+           confidence, n_words, unknown_share, decision, reason, false, %(now)s
     FROM input
 )
 SELECT ticket_id, prediction_id FROM input ORDER BY position
@@ -55,7 +57,8 @@ INSERT INTO classifier_ticket (text, text_digest, external_id, source, is_demo, 
 """
 SQLITE_PREDICTIONS = """
 INSERT INTO classifier_prediction
-       (ticket_id, version_id, category_id, request_id, confidence, n_words, unknown_share, is_demo, created_at)
+       (ticket_id, version_id, category_id, request_id, confidence, n_words, unknown_share, decision, reason,
+        is_demo, created_at)
 VALUES {} RETURNING id
 """
 POSTGRES_BANDS = "INSERT INTO classifier_ticketband (ticket_id, band) SELECT * FROM unnest(%s::bigint[], %s::bigint[])"
@@ -93,6 +96,8 @@ class Rows:
     confidences: Sequence[float]
     n_words: Sequence[int]
     unknown_shares: Sequence[float]
+    decisions: Sequence[str]
+    reasons: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ def _store_postgres(
         "confidences": list(rows.confidences),
         "n_words": list(rows.n_words),
         "unknown_shares": list(rows.unknown_shares),
+        "decisions": list(rows.decisions),
+        "reasons": list(rows.reasons),
         "version_id": rows.version_id,
         "key": request.key,
         "user": request.user,
@@ -186,10 +193,18 @@ def _store_sqlite(
         ]
         made = dict(zip(new, _insert(cursor, SQLITE_TICKETS, tickets), strict=True))
         ticket_ids = [made[position] if pk is None else pk for position, pk in enumerate(known)]
-        columns = zip(ticket_ids, rows.category_ids, rows.confidences, rows.n_words, rows.unknown_shares, strict=True)
+        columns = zip(
+            ticket_ids,
+            rows.category_ids,
+            rows.confidences,
+            rows.n_words,
+            rows.unknown_shares,
+            rows.decisions,
+            rows.reasons,
+            strict=True,
+        )
         predictions = [
-            (ticket, rows.version_id, category, request_id, confidence, words, unknown, 0, moment)
-            for ticket, category, confidence, words, unknown in columns
+            (ticket, rows.version_id, category, request_id, *said, 0, moment) for ticket, category, *said in columns
         ]
         prediction_ids = _insert(cursor, SQLITE_PREDICTIONS, predictions)
     return Stored(ticket_ids=ticket_ids, prediction_ids=prediction_ids)

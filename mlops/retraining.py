@@ -10,10 +10,10 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from classifier.models import ModelVersion, User
-from mlops import promotion, training
+from mlops import judging, promotion, training
 from mlops.gathering import gather
+from mlops.judging import Verdict
 from mlops.models import Dataset, Promotion, TrainingRun
-from mlops.promotion import Verdict
 from mlops.runs import Clock
 from mlops.training import Progress, silent
 
@@ -70,7 +70,7 @@ def settle(run: TrainingRun, *, reason: str, by: User | None, automatic: bool, c
     """Judges a run's candidate and promotes it if it passed and automatic is set; the run's outcome says which."""
     if run.version is None:
         return Outcome(run=run, decision="rejected", words=run.outcome)
-    verdict = promotion.judge(run.version)
+    verdict = judging.judge(run.version)
     if not verdict.passed:
         return _kept(run, verdict, f"Kept as a candidate: {verdict.in_words()}")
     if not automatic:

@@ -6,6 +6,7 @@ no DJANGO_SETTINGS_MODULE: pytest-django would read the settings before any conf
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import os
 import secrets
@@ -100,6 +101,30 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(SUITE_VAR, ignore_errors=True)
+
+
+# --- Records that a flush must empty ----------------------------------------------------------------
+@pytest.fixture(autouse=True, scope="session")
+def lifted_for_flushes() -> Iterator[None]:
+    """The triggers that guard promotions and datasets stand in every test, and step aside while a flush empties all."""
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    guards = importlib.import_module("mlops.migrations.0003_append_only")
+    real = TransactionTestCase._fixture_teardown
+
+    def teardown(case: TransactionTestCase) -> None:
+        with connection.schema_editor() as editor:
+            guards.remove(None, editor)
+        try:
+            real(case)
+        finally:
+            with connection.schema_editor() as editor:
+                guards.install(None, editor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
+        yield
 
 
 # --- No network -----------------------------------------------------------------------------------

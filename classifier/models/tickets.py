@@ -33,6 +33,12 @@ class Category(models.Model):
     name = models.CharField(max_length=100)
     description = models.TextField(blank=True, help_text="One line that tells people and clients what belongs here.")
     active = models.BooleanField(default=True, help_text="A retired category is not answered any more.")
+    target_precision = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Share of this category's automatic answers that must be right, such as 0.98; empty: what "
+        "TARGET_PRECISION says. Takes effect with the next training, or manage.py tune_thresholds --save.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = CategoryQuerySet.as_manager()
@@ -40,6 +46,12 @@ class Category(models.Model):
     class Meta:
         ordering = ("slug",)
         verbose_name_plural = "categories"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(target_precision=None) | Q(target_precision__gt=0, target_precision__lt=1),
+                name="category_target_precision_is_a_share",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.slug
@@ -133,6 +145,9 @@ class Label(models.Model):
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="labels")
     source = models.CharField(max_length=10, choices=Source.choices)
     by = models.ForeignKey("classifier.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    key = models.ForeignKey(
+        "classifier.ApiKey", to_field="prefix", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -154,6 +169,18 @@ class Label(models.Model):
 class Prediction(models.Model):
     """What a version answered for a ticket. Written in one statement by storing.py; never changed."""
 
+    class Decision(models.TextChoices):
+        """AUTO: sure enough to be acted on. REVIEW: a person should look, and `reason` says why."""
+
+        AUTO = "auto"
+        REVIEW = "review"
+
+    class Reason(models.TextChoices):
+        BELOW_THRESHOLD = "below_threshold"
+        AMBIGUOUS = "ambiguous"
+        UNKNOWN_WORDS = "unknown_words"
+        CATEGORY_RETIRED = "category_retired"
+
     ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="predictions")
     version = models.ForeignKey("classifier.ModelVersion", on_delete=models.PROTECT, related_name="predictions")
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="predictions")
@@ -163,6 +190,8 @@ class Prediction(models.Model):
     confidence = models.FloatField()
     n_words = models.IntegerField(help_text="Words of the text, for drift.")
     unknown_share = models.FloatField(help_text="Share of the words that the version has never seen, 0 to 1.")
+    decision = models.CharField(max_length=6, choices=Decision.choices, default=Decision.AUTO)
+    reason = models.CharField(max_length=20, choices=Reason.choices, blank=True, help_text="Why it needs a review.")
     is_demo = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
@@ -171,6 +200,10 @@ class Prediction(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(confidence__gte=0, confidence__lte=1), name="prediction_confidence_is_a_probability"
+            ),
+            models.CheckConstraint(
+                condition=Q(decision="auto", reason="") | (Q(decision="review") & ~Q(reason="")),
+                name="prediction_review_has_a_reason",
             ),
         ]
 

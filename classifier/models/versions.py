@@ -50,6 +50,9 @@ class ModelVersion(models.Model):
     artifact = models.ForeignKey(ModelArtifact, on_delete=models.PROTECT, related_name="versions")
     metrics = models.JSONField(default=dict, help_text="Scores on validation and test, as they were computed once.")
     parameters = models.JSONField(default=dict, help_text="C, temperature, seed and the versions of the libraries.")
+    thresholds = models.JSONField(default=dict, help_text="From which confidence on it answers without a review.")
+    # As thresholds are solved from them for any target, long after: of the fit that has not seen these tickets.
+    validation_answers = models.JSONField(default=dict, help_text="What the first fit said of the validation tickets.")
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     mlflow_version = models.PositiveIntegerField(null=True, blank=True)
     is_demo = models.BooleanField(default=False)

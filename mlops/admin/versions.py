@@ -20,7 +20,7 @@ from classifier.admin.base import FactAdmin
 from classifier.admin.cells import code, excerpt, figure, link, moment, paragraph, share
 from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion
-from mlops import promotion
+from mlops import judging, promotion
 from mlops.admin import reports
 from mlops.models import Promotion, TrainingRun
 
@@ -160,7 +160,7 @@ class ModelVersionAdmin(FactAdmin):
         return self._ask(request, version, form, refusal)
 
     def _ask(self, request: HttpRequest, version: ModelVersion, form: PromotionForm, refusal: str) -> HttpResponse:
-        verdict = promotion.judge(version)
+        verdict = judging.judge(version)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Promote {version} to production",

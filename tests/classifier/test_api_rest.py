@@ -87,7 +87,7 @@ def test_a_bad_host_under_api_is_a_problem():
 
 def test_a_defect_under_api_is_a_problem_without_details(monkeypatch, post, production):
     client = Client(raise_request_exception=False)
-    monkeypatch.setattr("classifier.api.inference.predict", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("classifier.api.predict.inference.predict", lambda *_, **__: 1 / 0)
     key = factories.make_key("predict")[1]
 
     response = client.post(
@@ -102,7 +102,7 @@ def test_a_database_that_is_away_answers_503(monkeypatch, post, production):
     def away(*_, **__):
         raise OperationalError("server closed the connection")
 
-    monkeypatch.setattr("classifier.api.inference.predict", away)
+    monkeypatch.setattr("classifier.api.predict.inference.predict", away)
 
     response = post({"tickets": THREE})
 

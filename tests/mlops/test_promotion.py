@@ -10,7 +10,7 @@ from django.db import connection
 
 from classifier.ml.model import Answers, TextModel
 from classifier.models import Category, ModelArtifact, ModelVersion
-from mlops import promotion, tracking
+from mlops import judging, promotion, tracking
 from mlops.models import Dataset, Frozen, Promotion, TrainingRun
 from mlops.promotion import GateSaysNo, NotPromotable, PromotionConflict
 from tests import factories
@@ -39,7 +39,7 @@ def with_coefficients(values) -> TextModel:
 
 # --- The gate -------------------------------------------------------------------------------------
 def test_judge_a_first_version_by_the_absolute_rules(tickets):
-    verdict = promotion.judge(make_trained())
+    verdict = judging.judge(make_trained())
 
     assert verdict.passed
     assert [rule.name for rule in verdict.reasons] == ["artifact_whole", "self_test", "least_macro_f1"]
@@ -48,7 +48,7 @@ def test_judge_a_first_version_by_the_absolute_rules(tickets):
 
 
 def test_judge_says_how_far_below_the_least_macro_f1_a_version_is(tickets):
-    verdict = promotion.judge(make_trained(poor_fit().model))
+    verdict = judging.judge(make_trained(poor_fit().model))
 
     failed = rule(verdict, "least_macro_f1")
     assert not verdict.passed
@@ -59,7 +59,7 @@ def test_judge_says_how_far_below_the_least_macro_f1_a_version_is(tickets):
 
 def test_judge_scores_candidate_and_production_on_the_same_test_tickets(tickets):
     old = make_trained(poor_fit().model, status="production")
-    verdict = promotion.judge(make_trained())
+    verdict = judging.judge(make_trained())
 
     gain = rule(verdict, "gain")
     assert gain.passed
@@ -71,7 +71,7 @@ def test_judge_scores_candidate_and_production_on_the_same_test_tickets(tickets)
 def test_judge_refuses_a_tie(tickets):
     make_trained(status="production")
 
-    verdict = promotion.judge(make_trained())
+    verdict = judging.judge(make_trained())
 
     assert not verdict.passed
     assert rule(verdict, "gain").found == 0.0
@@ -81,7 +81,7 @@ def test_judge_asks_for_the_gain_that_is_set(tickets, settings):
     settings.GATE_MIN_GAIN = -0.01
     make_trained(status="production")
 
-    assert promotion.judge(make_trained()).passed
+    assert judging.judge(make_trained()).passed
 
 
 def test_judge_compares_on_the_categories_both_know(tickets):
@@ -92,7 +92,7 @@ def test_judge_compares_on_the_categories_both_know(tickets):
     make_trained(status="production")
     Category.objects.filter(slug__in=("technical",)).update(active=False)
 
-    verdict = promotion.judge(make_trained(small))
+    verdict = judging.judge(make_trained(small))
 
     assert "On the same 4 test tickets" in rule(verdict, "gain").words
 
@@ -101,7 +101,7 @@ def test_judge_without_a_common_category_does_not_compare(tickets):
     other = with_other_categories()
     make_trained(status="production")
 
-    verdict = promotion.judge(make_trained(other))
+    verdict = judging.judge(make_trained(other))
 
     assert not rule(verdict, "gain").passed
     assert "no category" in rule(verdict, "gain").words
@@ -122,7 +122,7 @@ def with_other_categories() -> TextModel:
 def test_self_test_refuses_numbers_that_are_none(broken, words):
     factories.make_categories()
 
-    found = promotion.self_test(with_coefficients(broken(good_fit().model.coefficients)))
+    found = judging.self_test(with_coefficients(broken(good_fit().model.coefficients)))
 
     assert not found.passed
     assert words in found.words
@@ -138,7 +138,7 @@ def test_self_test_refuses_probabilities_that_do_not_sum_to_1():
             answers = super().predict(texts)
             return Answers(**{**vars(answers), "probabilities": answers.probabilities * 2})
 
-    found = promotion.self_test(Doubled(**vars(good_fit().model)))
+    found = judging.self_test(Doubled(**vars(good_fit().model)))
 
     assert found.words == "Its probabilities do not sum to 1."
 
@@ -146,7 +146,7 @@ def test_self_test_refuses_probabilities_that_do_not_sum_to_1():
 def test_self_test_refuses_a_model_that_answers_categories_that_there_are_not():
     factories.make_categories(("billing",))
 
-    found = promotion.self_test(good_fit().model)
+    found = judging.self_test(good_fit().model)
 
     assert not found.passed
     assert "account, general, shipping, technical" in found.words
@@ -156,7 +156,7 @@ def test_judge_a_damaged_artifact_fails_in_words(tickets):
     version = make_trained()
     ModelArtifact.objects.filter(pk=version.artifact_id).update(content=b"nothing")
 
-    verdict = promotion.judge(version)
+    verdict = judging.judge(version)
 
     assert [rule.name for rule in verdict.reasons] == ["artifact_whole"]
     assert "damaged" in verdict.in_words()
@@ -167,20 +167,20 @@ def test_judge_with_a_damaged_version_in_production_cannot_compare(tickets):
     candidate = make_trained()
     ModelArtifact.objects.filter(pk=old.artifact_id).update(content=b"nothing")
 
-    verdict = promotion.judge(candidate)
+    verdict = judging.judge(candidate)
 
     assert not verdict.passed
     assert rule(verdict, "gain").found is None
 
 
 def test_judge_a_version_without_a_dataset_fails():
-    verdict = promotion.judge(factories.make_version())
+    verdict = judging.judge(factories.make_version())
 
     assert rule(verdict, "test_tickets").passed is False
 
 
 def test_a_verdict_is_kept_as_plain_numbers_and_words(tickets):
-    found = promotion.judge(make_trained()).as_dict()
+    found = judging.judge(make_trained()).as_dict()
 
     assert found["passed"] is True
     assert found["reasons"][2]["name"] == "least_macro_f1"
@@ -256,8 +256,8 @@ def test_promote_the_version_that_is_there_says_so(tickets):
 def test_promote_on_a_verdict_against_another_production_is_a_conflict(tickets):
     make_trained(poor_fit().model, status="production")
     one, other = make_trained(), make_trained()
-    before = promotion.judge(other)
-    promotion.promote(one, reason="First", verdict=promotion.judge(one))
+    before = judging.judge(other)
+    promotion.promote(one, reason="First", verdict=judging.judge(one))
 
     with pytest.raises(PromotionConflict, match=r"another production.*\(version 2\)"):
         promotion.promote(other, reason="Second", verdict=before, force=True)
@@ -268,7 +268,7 @@ def test_promote_on_a_verdict_against_another_production_is_a_conflict(tickets):
 
 def test_promote_what_somebody_else_promoted_a_moment_ago_is_a_conflict(tickets):
     version = make_trained()
-    verdict = promotion.judge(version)
+    verdict = judging.judge(version)
     ModelVersion.objects.update(status="production")
 
     with pytest.raises(PromotionConflict, match="a moment ago"):
@@ -305,7 +305,7 @@ def test_two_promotions_at_once_end_with_one_and_a_conflict():
     together, ends = threading.Barrier(2), []
 
     def promote(version):
-        verdict = promotion.judge(version)
+        verdict = judging.judge(version)
         together.wait(timeout=20)
         try:
             promotion.promote(version, reason="At once", verdict=verdict)

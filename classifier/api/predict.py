@@ -1,4 +1,4 @@
-"""The doors of /api/ on this side: predict, categories, and the sign of life."""
+"""POST /api/predict: the short path from a call to its stored answer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier import authentication, inference, problems, storing, ticketbody
 from classifier.authentication import Caller
-from classifier.models import Category, IdempotentAnswer, Scope
+from classifier.models import IdempotentAnswer, Scope
 from classifier.problems import Problem
 
 MAX_BODY = 1024 * 1024  # bytes
@@ -195,46 +194,3 @@ def _dump(texts: list[str], answered: inference.Answered, *, probabilities: bool
             terms = model.explain(result["text"], result["predicted_label"], limit=EXPLAINED)
             result["explanation"] = [vars(term) for term in terms]
     return json.dumps({"results": results}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-class CategoriesView(APIView):
-    """What a ticket can be."""
-
-    scopes = (Scope.PREDICT, Scope.READ)
-
-    @extend_schema(
-        summary="The active categories",
-        responses=inline_serializer(
-            "Categories",
-            {
-                "results": inline_serializer(
-                    "Category",
-                    {
-                        "slug": serializers.CharField(),
-                        "name": serializers.CharField(),
-                        "description": serializers.CharField(),
-                    },
-                    many=True,
-                )
-            },
-        ),
-    )
-    def get(self, request: Request) -> Response:
-        """Lists the active categories by slug."""
-        return Response({"results": list(Category.objects.active().values("slug", "name", "description"))})
-
-
-class LiveView(APIView):
-    """Says that the process answers; asks nothing else."""
-
-    authentication_classes = ()
-    permission_classes = ()
-
-    @extend_schema(
-        summary="Sign of life",
-        responses=inline_serializer("Live", {"status": serializers.CharField()}),
-        auth=[],
-    )
-    def get(self, request: Request) -> Response:
-        """Answers `ok` while the process runs."""
-        return Response({"status": "ok"})

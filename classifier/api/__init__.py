@@ -1,0 +1,6 @@
+"""The doors of /api/ on this side: predict, labels, categories, and the sign of life."""
+
+from classifier.api.predict import PredictView
+from classifier.api.reading import CategoriesView, LiveView
+
+__all__ = ["CategoriesView", "LiveView", "PredictView"]
