@@ -137,11 +137,30 @@ class TrainingRun(models.Model):
     def __str__(self) -> str:
         return f"run {self.pk}"
 
-    def note(self, step: str, *, now: datetime) -> None:
-        """Writes the step it is at, a line of the log, and renews the lease."""
-        self.step, self.lease_until = step, now + LEASE
-        self.log += f"{now:%H:%M:%S} {step}\n"
-        self.save(update_fields=["step", "lease_until", "log"])
+    def note(self, step: str, *, now: datetime, is_detail: bool = False) -> None:
+        """Writes the step it is at, a line of the log, and renews the lease; a step is named by its first word."""
+        self.lease_until = now + LEASE
+        self.log += f"{now:%H:%M:%S} {'  ' * is_detail}{step}\n"
+        if not is_detail:
+            self.step = step
+            self.steps = [*self.steps, {"name": step.split()[0], "words": step, "at": now.isoformat()}]
+        self.save(update_fields=["step", "steps", "lease_until", "log"])
+
+
+class PromotionQuerySet(models.QuerySet["Promotion"]):
+    def with_names(self) -> PromotionQuerySet:
+        """With the numbers of the versions and the names of who did it, and nothing heavy."""
+        rows = self.select_related("version", "replaced", "by", "key")
+        heavy = ("metrics", "parameters", "validation_answers", "categories", "thresholds")
+        return rows.defer(*(f"{end}__{field}" for end in ("version", "replaced") for field in heavy))
+
+    def in_force(self, at: datetime) -> Promotion | None:
+        """The promotion whose version was in production at that moment."""
+        return self.filter(created_at__lte=at).order_by("-pk").first()
+
+    def end_of(self, row: Promotion) -> datetime | None:
+        """When the next promotion ended this one; None if it is still in force."""
+        return self.filter(pk__gt=row.pk).order_by("pk").values_list("created_at", flat=True).first()
 
 
 class Promotion(models.Model):
@@ -168,9 +187,12 @@ class Promotion(models.Model):
     verdict = models.JSONField(default=dict, help_text="What the gate said, rule by rule.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = PromotionQuerySet.as_manager()
+
     class Meta:
         ordering = ("-id",)
         constraints = [models.CheckConstraint(condition=~Q(reason=""), name="promotion_has_a_reason")]
+        permissions = [("force_promotion", "May promote a version although the gate says no")]
 
     def __str__(self) -> str:
         return f"{self.version} to production"

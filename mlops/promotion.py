@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from classifier.inference import load
 from classifier.ml.artifact import DamagedModel
-from classifier.models import ModelArtifact, ModelVersion, User
+from classifier.models import ApiKey, ModelArtifact, ModelVersion, User
 from mlops import tracking
-from mlops.judging import Verdict, judge
+from mlops.judging import Verdict, judge, self_test
 from mlops.models import Promotion
 
 logger = logging.getLogger(__name__)
 Status = ModelVersion.Status
+NONE = 0  # no version has this number
 
 
 class GateSaysNo(RuntimeError):
@@ -36,7 +37,17 @@ class NotPromotable(RuntimeError):
 
 
 class PromotionConflict(RuntimeError):
-    """Another promotion came in between: what was judged is no longer what is in production."""
+    """What is in production is not, or no longer, what the caller or the gate thought."""
+
+
+class NothingToRollBackTo(RuntimeError):
+    """No version was in production before the one that is."""
+
+    def __init__(self, now_there: ModelVersion | None) -> None:
+        fact = f"before {now_there} none was there" if now_there else "nothing is in production"
+        super().__init__(
+            f"A roll-back needs a version that was in production before; {fact}. Promote one by its number instead."
+        )
 
 
 def promote(
@@ -44,36 +55,95 @@ def promote(
     *,
     reason: str,
     by: User | None = None,
+    key: ApiKey | None = None,
     force: bool = False,
+    expected: int | None = None,
     verdict: Verdict | None = None,
     now: datetime | None = None,
 ) -> Promotion:
     """Puts a version into production and writes down since when, by whom, why, and instead of which.
 
-    verdict: what the gate said, if it was asked before; it must be about what is in production now. force: promotes
-    although the gate says no, and records that it was forced.
+    expected: the number of the version that the caller believes to be in production, NONE for none. verdict: what the
+    gate said, if it was asked before; it must be about what is in production now. force: promotes although the gate
+    says no, and records that it was forced.
     Raises GateSaysNo, NotPromotable, PromotionConflict, and ValueError for a missing reason.
     """
-    if not reason.strip():
-        raise ValueError("A promotion needs a reason, for those who ask later; it is empty. Write one sentence.")
+    _demand_reason(reason)
     _refuse_unfit(version)
     verdict = verdict or judge(version)
+    _refuse_another(expected, found=verdict.production)
     if not verdict.passed and not force:
         raise GateSaysNo(version, verdict)
-    forced = not verdict.passed
-    now = now or timezone.now()
+    row = Promotion(version=version, by=by, key=key, reason=reason.strip(), forced=not verdict.passed)
+    return _put_in(row, verdict, now=now)
+
+
+def roll_back(
+    *,
+    reason: str,
+    by: User | None = None,
+    key: ApiKey | None = None,
+    expected: int | None = None,
+    now: datetime | None = None,
+) -> Promotion:
+    """Puts the version back that was in production before the one that is; a second time, the one before that.
+
+    The gate is not asked, for that version has answered before; that it is whole and answers fixed texts as a model
+    must is looked at all the same. expected: as in promote.
+    Raises NothingToRollBackTo, NotPromotable, PromotionConflict, and ValueError for a missing reason.
+    """
+    _demand_reason(reason)
+    now_there = ModelVersion.objects.in_production().first()
+    number = now_there.number if now_there else None
+    _refuse_another(expected, found=number)
+    version = version_before()
+    if version is None or now_there is None:
+        raise NothingToRollBackTo(now_there)
+    _refuse_unfit(version)
+    rule = self_test(load(version))
+    if not rule.passed:
+        raise NotPromotable(f"{str(version).capitalize()} cannot answer any more: {rule.words}")
+    verdict = Verdict(version.number, number, (rule,))
+    row = Promotion(kind=Promotion.Kind.ROLL_BACK, version=version, by=by, key=key, reason=reason.strip())
+    return _put_in(row, verdict, now=now)
+
+
+def version_before() -> ModelVersion | None:
+    """The version that a roll-back would put into production, or None.
+
+    The promotions are read as a stack: a promotion lays its version on top, a roll-back takes the top away.
+    """
+    stack: list[int] = []
+    for kind, version_id in Promotion.objects.order_by("pk").values_list("kind", "version_id"):
+        if kind == Promotion.Kind.ROLL_BACK and version_id in stack[:-1]:
+            del stack[len(stack) - 1 - stack[-2::-1].index(version_id) :]
+        else:
+            stack.append(version_id)
+    return ModelVersion.objects.get(pk=stack[-2]) if len(stack) > 1 else None
+
+
+def _demand_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("A promotion needs a reason, for those who ask later; it is empty. Write one sentence.")
+
+
+def _refuse_another(expected: int | None, *, found: int | None) -> None:
+    if expected is not None and expected != (found or NONE):
+        believed = f"version {expected}" if expected else "nothing"
+        there = f"version {found} is" if found else "nothing is"
+        raise PromotionConflict(
+            f"The caller believes {believed} to be in production; {there}. Look again, then decide anew."
+        )
+
+
+def _put_in(row: Promotion, verdict: Verdict, *, now: datetime | None) -> Promotion:
+    """Archives what is in production, sets the row's version, and writes the row, all or nothing."""
+    version = row.version
+    row.verdict, row.created_at = verdict.as_dict(), now or timezone.now()
     try:
         with transaction.atomic():
-            replaced = _swap(version, verdict)
-            row = Promotion.objects.create(
-                version=version,
-                replaced=replaced,
-                by=by,
-                reason=reason.strip(),
-                forced=forced,
-                verdict=verdict.as_dict(),
-                created_at=now,
-            )
+            row.replaced = _swap(version, verdict)
+            row.save()
             transaction.on_commit(lambda: _mirror(version))
     except IntegrityError:  # nothing was in production, so nothing was locked, and another was first
         raise PromotionConflict(_conflict_words(version)) from None

@@ -10,17 +10,23 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from classifier.models import ModelVersion, User
-from mlops import judging, promotion, training
+from mlops import judging, promotion, runs, training
 from mlops.gathering import gather
 from mlops.judging import Verdict
 from mlops.models import Dataset, Promotion, TrainingRun
-from mlops.runs import Clock
-from mlops.training import Progress, silent
+from mlops.promotion import PromotionConflict
+from mlops.runs import Clock, Order
+from mlops.training import Progress, Steps, silent
+
+Status = TrainingRun.Status
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run. decision: promoted, kept (a candidate that stays one), rejected or skipped."""
+    """What came of a run.
+
+    decision: promoted, kept (a candidate that stays one), rejected, skipped, or nothing for a `train` that succeeded.
+    """
 
     run: TrainingRun
     decision: str
@@ -33,6 +39,7 @@ def run(
     *,
     trigger: str,
     by: User | None = None,
+    reason: str = "",
     recipe: str | None = None,
     clock: Clock = timezone.now,
     progress: Progress = silent,
@@ -41,45 +48,58 @@ def run(
 
     Leaves a skipped run if nothing has changed since the version in production. Raises as training.train does.
     """
-    recipe = recipe or settings.RECIPE
-    unchanged = reason_to_skip(recipe)
-    if unchanged:
-        now = clock()
-        row = TrainingRun.objects.create(
-            status=TrainingRun.Status.SKIPPED,
-            trigger=trigger,
-            by=by,
-            recipe=recipe,
-            outcome=unchanged,
-            created_at=now,
-            ended_at=now,
-        )
-        return Outcome(run=row, decision="skipped", words=unchanged)
-    trained = training.train(trigger=trigger, by=by, recipe=recipe, clock=clock, progress=progress)
-    return settle(trained, reason=f"Retrained ({trigger}).", by=by, automatic=settings.AUTO_PROMOTE, clock=clock)
+    kind = TrainingRun.Kind.RETRAIN
+    order = Order(kind=kind, trigger=trigger, recipe=recipe or settings.RECIPE, by=by, reason=reason)
+    return carry_out(order, clock=clock, progress=progress)
 
 
-def settle_first(run: TrainingRun, *, by: User | None = None, clock: Clock = timezone.now) -> Outcome | None:
+def carry_out(wanted: Order | TrainingRun, *, clock: Clock = timezone.now, progress: Progress = silent) -> Outcome:
+    """Carries out an order, or a queued run, of either kind.
+
+    Raises RunInProgress, NotQueued, and whatever else goes wrong, after the run was marked failed.
+    """
+    with runs.running(wanted, clock=clock) as row:
+        steps = Steps(run=row, clock=clock, progress=progress)
+        if row.kind == TrainingRun.Kind.TRAIN:
+            training.make_candidate(steps)
+            decision = "" if row.version else "rejected"
+            return settle_first(row, clock=clock) or Outcome(run=row, decision=decision, words=row.outcome)
+        unchanged = reason_to_skip(row.recipe)
+        if unchanged:
+            runs.end(row, Status.SKIPPED, outcome=unchanged, now=clock())
+            return Outcome(run=row, decision="skipped", words=unchanged)
+        training.make_candidate(steps)
+        if row.version is None:
+            return Outcome(run=row, decision="rejected", words=row.outcome)
+        steps(f"judge {row.version}")
+        outcome = settle(row, reason=_why(row), automatic=settings.AUTO_PROMOTE, clock=clock)
+        runs.end(row, Status.SUCCEEDED, outcome=row.outcome, now=clock())
+    return outcome
+
+
+def settle_first(run: TrainingRun, *, clock: Clock = timezone.now) -> Outcome | None:
     """Settles a trained run if nothing is in production yet: a first version that passes goes there at once."""
     if ModelVersion.objects.in_production().exists() or run.version is None:
         return None
-    return settle(run, reason="The first version.", by=by, automatic=True, clock=clock)
+    return settle(run, reason="The first version.", automatic=True, clock=clock)
 
 
-def settle(run: TrainingRun, *, reason: str, by: User | None, automatic: bool, clock: Clock = timezone.now) -> Outcome:
-    """Judges a run's candidate and promotes it if it passed and automatic is set; the run's outcome says which."""
-    if run.version is None:
-        return Outcome(run=run, decision="rejected", words=run.outcome)
+def settle(run: TrainingRun, *, reason: str, automatic: bool, clock: Clock = timezone.now) -> Outcome:
+    """Judges a run's candidate and promotes it if it passed and automatic is set; the run's row says which."""
+    assert run.version is not None  # noqa: S101 (callers have looked; this tells mypy)
     verdict = judging.judge(run.version)
     if not verdict.passed:
-        return _kept(run, verdict, f"Kept as a candidate: {verdict.in_words()}")
+        return _settled(run, verdict, f"Kept as a candidate: {verdict.in_words()}")
     if not automatic:
-        return _kept(run, verdict, "Kept as a candidate: it passed the gate, and AUTO_PROMOTE is off.")
+        return _settled(run, verdict, "Kept as a candidate: it passed the gate, and AUTO_PROMOTE is off.")
     words = " ".join(rule.words for rule in verdict.reasons if rule.found is not None)
-    row = promotion.promote(run.version, reason=f"{reason} {words}", by=by, verdict=verdict, now=clock())
-    words = f"Promoted to production: {words}"
-    _append_outcome(run, words)
-    return Outcome(run=run, decision="promoted", words=words, verdict=verdict, promotion=row)
+    try:
+        row = promotion.promote(
+            run.version, reason=f"{reason} {words}", by=run.by, key=run.key, verdict=verdict, now=clock()
+        )
+    except PromotionConflict as conflict:  # what was judged is no longer what it would replace
+        return _settled(run, verdict, f"Kept as a candidate: {conflict}")
+    return _settled(run, verdict, f"Promoted to production: {words}", promoted=row)
 
 
 def reason_to_skip(recipe: str) -> str:
@@ -95,11 +115,15 @@ def reason_to_skip(recipe: str) -> str:
     return f"Unchanged: labelled tickets, recipe and settings are those of {production}, which is in production."
 
 
-def _kept(run: TrainingRun, verdict: Verdict, words: str) -> Outcome:
-    _append_outcome(run, words)
-    return Outcome(run=run, decision="kept", words=words, verdict=verdict)
+def _why(run: TrainingRun) -> str:
+    """The beginning of a promotion's reason: what started the run."""
+    return f"Retrained ({run.trigger}): {run.reason}" if run.reason else f"Retrained ({run.trigger})."
 
 
-def _append_outcome(run: TrainingRun, words: str) -> None:
-    TrainingRun.objects.filter(pk=run.pk).update(outcome=Concat("outcome", Value(f" {words}")))
-    run.refresh_from_db(fields=["outcome"])
+def _settled(run: TrainingRun, verdict: Verdict, words: str, *, promoted: Promotion | None = None) -> Outcome:
+    """Writes what came of the candidate to the run's row, which may have ended already."""
+    decision = TrainingRun.Decision.KEPT if promoted is None else TrainingRun.Decision.PROMOTED
+    rows = TrainingRun.objects.filter(pk=run.pk)
+    rows.update(decision=decision, verdict=verdict.as_dict(), outcome=Concat("outcome", Value(f" {words}")))
+    run.refresh_from_db(fields=["decision", "verdict", "outcome"])
+    return Outcome(run=run, decision=decision.value, words=words, verdict=verdict, promotion=promoted)

@@ -4,31 +4,63 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from classifier.models import User
+from classifier.models import ApiKey, User
 from mlops.models import LEASE, TrainingRun
 
+logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 Status = TrainingRun.Status
+BEAT_SECONDS = 20.0  # so that five renewals in a row must fail before a run that is at work is taken for dead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked of a training, by whom and why. kind, trigger: see TrainingRun."""
+
+    kind: str
+    trigger: str
+    recipe: str
+    by: User | None = None
+    key: ApiKey | None = None
+    reason: str = ""
+
+    def row(self, *, now: datetime, **fields: Any) -> TrainingRun:
+        """An unsaved row of it."""
+        return TrainingRun(**vars(self), created_at=now, **fields)
 
 
 class RunInProgress(RuntimeError):
-    """Another training runs; `run` is the row that was to begin and was left out instead."""
+    """Another training runs or waits for its turn; `other` is that one, `run` the row of the one left out, if any."""
 
-    def __init__(self, *, running: TrainingRun | None, run: TrainingRun) -> None:
-        self.run = run
-        which = (
-            f"{running} is at it since {running.started_at:%H:%M} UTC ({running.step})" if running else "one is at it"
-        )
+    def __init__(self, other: TrainingRun | None) -> None:
+        self.other = other
+        self.run: TrainingRun | None = None
+        if other is None:  # it has ended since
+            which = "one was at it"
+        elif other.status == Status.QUEUED:
+            which = f"{other} waits for the worker since {other.created_at:%H:%M} UTC"
+        else:
+            which = f"{other} is at it since {other.started_at:%H:%M} UTC ({other.step})"
         super().__init__(f"Only one training runs at a time; {which}. Wait for it and start again.")
+
+
+class NotQueued(RuntimeError):
+    """The run is not, or no longer, waiting for somebody to begin it."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        super().__init__(f"Only a queued run can be begun; {run} is {run.status}. Start another one.")
 
 
 class LostRun(RuntimeError):
@@ -42,14 +74,15 @@ class LostRun(RuntimeError):
 
 
 @contextlib.contextmanager
-def running(*, trigger: str, recipe: str, by: User | None, clock: Clock) -> Iterator[TrainingRun]:
-    """A new run that runs inside the block; whatever leaves the block as an exception marks it failed, in words.
+def running(wanted: Order | TrainingRun, *, clock: Clock) -> Iterator[TrainingRun]:
+    """A run that runs inside the block; whatever leaves the block as an exception marks it failed, in words.
 
-    The block itself ends the run with `end`. Raises RunInProgress, and leaves a skipped row, if another one runs.
+    wanted: an order, of which a row is made, or a queued row. The block itself ends the run with `end`. Raises
+    RunInProgress if another one runs (an order then leaves a skipped row, a queued row stays queued), and NotQueued.
     """
     fail_the_dead(clock())
-    run = _begin(trigger=trigger, recipe=recipe, by=by, now=clock())
-    with _held(run):
+    run = _begin(wanted, now=clock()) if isinstance(wanted, Order) else _claim(wanted, now=clock())
+    with _held(run), _beating(run, clock):
         try:
             yield run
         except BaseException as error:  # Ctrl-C too: the row must not say that it runs
@@ -59,28 +92,45 @@ def running(*, trigger: str, recipe: str, by: User | None, clock: Clock) -> Iter
 
 
 def note(run: TrainingRun, step: str, *, now: datetime) -> None:
-    """Notes the step and renews the lease. Raises LostRun if the row was taken over meanwhile."""
+    """Notes the step (a detail of one, if it is indented) and renews the lease.
+
+    Raises LostRun if the row was taken over meanwhile.
+    """
     if not TrainingRun.objects.running().filter(pk=run.pk).exists():
         raise LostRun(run)
-    run.note(step, now=now)
+    run.note(step.strip(), now=now, is_detail=step.startswith(" "))
 
 
 def end(run: TrainingRun, status: str, *, outcome: str, now: datetime, **fields: Any) -> None:
     """Ends a running run, once: of two who try, the second gets LostRun."""
-    ended = TrainingRun.objects.running().filter(pk=run.pk)
-    if not ended.update(status=status, outcome=outcome, ended_at=now, **fields):
+    write(run, status=status, outcome=outcome, ended_at=now, **fields)
+
+
+def write(run: TrainingRun, **fields: Any) -> None:
+    """Writes fields of a running run. Raises LostRun if it was taken over meanwhile."""
+    if not TrainingRun.objects.running().filter(pk=run.pk).update(**fields):
         raise LostRun(run)
     run.refresh_from_db()
 
 
+def leave_out(order: Order, *, why: str, now: datetime) -> TrainingRun:
+    """A row that says that an order was not carried out, and why."""
+    run = order.row(now=now, status=Status.SKIPPED, outcome=why, ended_at=now)
+    run.save()
+    return run
+
+
 def fail_the_dead(now: datetime) -> list[TrainingRun]:
     """Marks runs failed whose process is gone: the lease ran out, or nobody holds their lock on this machine."""
-    dead = [run for run in TrainingRun.objects.running() if _is_dead(run, now)]
-    for run in dead:
+    failed = []
+    for run in TrainingRun.objects.running():
+        if not _is_dead(run, now):
+            continue
         with contextlib.suppress(LostRun):  # it ended by itself a moment ago
             end(run, Status.FAILED, outcome=f"Its process ended without a word, at the step {run.step!r}.", now=now)
+            failed.append(run)
         _lock_path(run).unlink(missing_ok=True)
-    return dead
+    return failed
 
 
 def in_words(error: BaseException) -> str:
@@ -90,23 +140,60 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _begin(*, trigger: str, recipe: str, by: User | None, now: datetime) -> TrainingRun:
-    row = {"trigger": trigger, "recipe": recipe, "by": by, "created_at": now, "started_at": now}
+def _begin(order: Order, *, now: datetime) -> TrainingRun:
+    run = order.row(now=now, status=Status.RUNNING, started_at=now, lease_until=now + LEASE, step="begin")
     try:
         with transaction.atomic():
-            return TrainingRun.objects.create(**row, status=Status.RUNNING, lease_until=now + LEASE, step="begin")
+            run.save()
     except IntegrityError:  # the partial unique constraint is the lock
-        other = TrainingRun.objects.running().first()
-        skipped = TrainingRun(**row, status=Status.SKIPPED, ended_at=now)
-        refusal = RunInProgress(running=other, run=skipped)
-        skipped.outcome = str(refusal)
-        skipped.save()
+        refusal = RunInProgress(TrainingRun.objects.running().first())
+        refusal.run = leave_out(order, why=str(refusal), now=now)
         raise refusal from None
+    return run
+
+
+def _claim(run: TrainingRun, *, now: datetime) -> TrainingRun:
+    """Begins a queued run: of two who try, one gets it."""
+    queued = TrainingRun.objects.queued().filter(pk=run.pk)
+    try:
+        with transaction.atomic():
+            claimed = queued.update(
+                status=Status.RUNNING, started_at=now, lease_until=now + LEASE, step="begin", rung_at=now
+            )
+    except IntegrityError:
+        raise RunInProgress(TrainingRun.objects.running().first()) from None
+    run.refresh_from_db()
+    if not claimed:
+        raise NotQueued(run)
+    return run
 
 
 # --- Dead or alive --------------------------------------------------------------------------------
 # The kernel gives a file lock back the moment its process dies, kill -9 included. So the next training on this machine
 # need not wait for the lease of one that was killed; on another machine there is no such file, and the lease decides.
+@contextlib.contextmanager
+def _beating(run: TrainingRun, clock: Clock) -> Iterator[None]:
+    """Renews the lease from a thread while the block works: one step, a large fit, may take longer than a lease."""
+    stopped = threading.Event()
+
+    def beat() -> None:
+        while not stopped.wait(BEAT_SECONDS):
+            try:
+                TrainingRun.objects.running().filter(pk=run.pk).update(lease_until=clock() + LEASE)
+            except DatabaseError:  # the next beat tries again; without one for a whole lease, the run counts as dead
+                logger.warning("the lease of %s was not renewed", run, exc_info=True)
+            finally:
+                connection.close()  # this thread's own
+
+    thread = threading.Thread(target=beat, name=f"lease-of-{run.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
 @contextlib.contextmanager
 def _held(run: TrainingRun) -> Iterator[None]:
     path = _lock_path(run)

@@ -81,7 +81,7 @@ class Steps:
     progress: Progress
 
     def __call__(self, step: str) -> None:
-        runs.note(self.run, step.strip(), now=self.clock())
+        runs.note(self.run, step, now=self.clock())
         self.progress(step)
 
 
@@ -102,6 +102,7 @@ def train(
     *,
     trigger: str,
     by: User | None = None,
+    reason: str = "",
     recipe: str | None = None,
     data: Path | None = None,
     clock: runs.Clock = timezone.now,
@@ -113,21 +114,31 @@ def train(
     whatever else goes wrong, after the run was marked failed.
     """
     rows = list(read(data)) if data is not None else []
-    with runs.running(trigger=trigger, recipe=recipe or settings.RECIPE, by=by, clock=clock) as run:
-        steps = Steps(run=run, clock=clock, progress=progress)
-        refusals = _bring_in(rows, by=by, steps=steps) if rows else ()
-        material = gather()
-        steps(f"validate {len(material.labelled):,} tickets in {len(material.categories)} categories")
-        report = validate(material, refusals=refusals)
-        run.validation = report.as_dict()
-        run.save(update_fields=["validation"])
-        if not report.ok:
-            runs.end(run, Status.REJECTED, outcome=_why_rejected(report), now=clock())
-            return run
-        run.dataset = freeze(material)
-        run.save(update_fields=["dataset"])
-        _make_candidate(run, fit(material, recipe=run.recipe, steps=steps), steps=steps)
+    order = runs.Order(
+        kind=TrainingRun.Kind.TRAIN, trigger=trigger, recipe=recipe or settings.RECIPE, by=by, reason=reason
+    )
+    with runs.running(order, clock=clock) as run:
+        make_candidate(Steps(run=run, clock=clock, progress=progress), rows=rows, by=by)
     return run
+
+
+def make_candidate(steps: Steps, *, rows: Sequence[FileRow] = (), by: User | None = None) -> None:
+    """Carries a running run from labelled tickets to a candidate, or ends it as rejected with the report.
+
+    A run of the kind `train` ends with the candidate, in the same transaction; one of the kind `retrain` goes on.
+    rows: tickets to import first.
+    """
+    run = steps.run
+    refusals = _bring_in(rows, by=by, steps=steps) if rows else ()
+    material = gather()
+    steps(f"validate {len(material.labelled):,} tickets in {len(material.categories)} categories")
+    report = validate(material, refusals=refusals)
+    runs.write(run, validation=report.as_dict())
+    if not report.ok:
+        runs.end(run, Status.REJECTED, outcome=_why_rejected(report), now=steps.clock())
+        return
+    runs.write(run, dataset=freeze(material))
+    _keep(fit(material, recipe=run.recipe, steps=steps), steps=steps)
 
 
 def fit(material: Material, *, recipe: str, steps: Progress) -> Trained:
@@ -153,7 +164,7 @@ def fit(material: Material, *, recipe: str, steps: Progress) -> Trained:
         )
     except (pipeline.TooFewTickets, pipeline.UnknownCategory) as error:
         raise CannotLearn(str(error)) from error
-    steps(f"fit again on {len(both.texts):,} tickets, with validation")
+    steps(f"refit on {len(both.texts):,} tickets, with validation")
     last = pipeline.refit(
         both.texts, both.truth, recipe=recipe, c=first.c, temperature=first.temperature, seed=settings.SEED
     )
@@ -195,8 +206,9 @@ def _why_rejected(report: Report) -> str:
 
 
 # --- After: rows, files and MLflow ----------------------------------------------------------------
-def _make_candidate(run: TrainingRun, trained: Trained, *, steps: Steps) -> None:
-    """Keeps the model, records it, and writes version and end of the run in one transaction."""
+def _keep(trained: Trained, *, steps: Steps) -> None:
+    """Keeps the model, records it, and writes the version and what the run knows of it in one transaction."""
+    run = steps.run
     number = ModelVersion.objects.next_number()
     steps(f"keep version {number}")
     parameters = _parameters(run, trained)
@@ -221,18 +233,19 @@ def _make_candidate(run: TrainingRun, trained: Trained, *, steps: Steps) -> None
     except tracking.NotRecorded as error:  # a good model is not lost because its diary was closed
         outcome += f" Not recorded: {error}"
         steps.progress(f"  not recorded: {error}")
+    made = {
+        "version": version,
+        "parameters": parameters,
+        "metrics": version.metrics,
+        "mlflow_run_id": version.mlflow_run_id,
+        "outcome": outcome,
+    }
     with transaction.atomic():
         version.save()
-        runs.end(
-            run,
-            Status.SUCCEEDED,
-            outcome=outcome,
-            now=steps.clock(),
-            version=version,
-            parameters=parameters,
-            metrics=version.metrics,
-            mlflow_run_id=version.mlflow_run_id,
-        )
+        if run.kind == TrainingRun.Kind.TRAIN:
+            runs.end(run, Status.SUCCEEDED, now=steps.clock(), **made)
+        else:
+            runs.write(run, **made)
 
 
 def _keep_bytes(content: bytes) -> ModelArtifact:

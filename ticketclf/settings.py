@@ -209,7 +209,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True  # without it a task whose process is k
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # Their own queue, so that short work never waits for a training.
-CELERY_TASK_ROUTES = {f"mlops.tasks.{task}": {"queue": "training"} for task in ("train", "retrain")}
+CELERY_TASK_ROUTES = {"mlops.tasks.carry_out": {"queue": "training"}}
 CELERY_TASK_TIME_LIMIT = 3300  # seconds; below the visibility timeout, so that no task runs twice
 CELERY_TASK_SOFT_TIME_LIMIT = 3240
 CELERY_BROKER_TRANSPORT_OPTIONS = {

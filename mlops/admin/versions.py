@@ -145,7 +145,7 @@ class ModelVersionAdmin(FactAdmin):
         version = self.get_object(request, object_id)
         if version is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        form = PromotionForm(request.POST or None, may_force=request.user.is_superuser)
+        form = PromotionForm(request.POST or None, may_force=request.user.has_perm("mlops.force_promotion"))
         refusal = ""
         if request.method == "POST" and form.is_valid():
             try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from classifier.management.base import TicketclfCommand
 from classifier.models import ModelVersion
 from mlops.evaluation import SPLITS
-from mlops.models import TrainingRun
+from mlops.models import Promotion, TrainingRun
 
 HEADLINES = (
     ("accuracy", "accuracy"),
@@ -50,6 +51,27 @@ def categories(scores: Mapping[str, Any]) -> list[str]:
 def rules(verdict: Mapping[str, Any]) -> list[str]:
     """The gate's rules, each with whether it is met; verdict is Verdict.as_dict()."""
     return [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
+
+
+def show_promotion(command: TicketclfCommand, row: Promotion) -> None:
+    """Says what is in production now, for people and for machines."""
+    version, replaced = row.version, row.replaced
+    instead = f", instead of {replaced}" if replaced else ""
+    back = "again " if row.kind == Promotion.Kind.ROLL_BACK else ""
+    command.say(f"{str(version).capitalize()} is {back}in production{instead}{' (forced)' if row.forced else ''}.")
+    command.say(*rules(row.verdict))
+    command.print_json(
+        {
+            "promoted": True,
+            "kind": row.kind,
+            "version": version.number,
+            "replaced": replaced.number if replaced else None,
+            "forced": row.forced,
+            "by": row.by.get_username() if row.by else None,
+            "reason": row.reason,
+            "verdict": row.verdict,
+        }
+    )
 
 
 def trained(run: TrainingRun, version: ModelVersion) -> list[str]:

@@ -9,10 +9,21 @@ from django.conf import settings
 from django.core.management.base import OutputWrapper
 
 from classifier.management.base import BadUsage, Refused
+from classifier.models import User
 from classifier.reading import UnreadableFile
-from mlops.promotion import NotPromotable, PromotionConflict
+from mlops.promotion import NothingToRollBackTo, NotPromotable, PromotionConflict
 from mlops.runs import LostRun, RunInProgress
 from mlops.training import CannotLearn, UnfaithfulModel
+
+EXPECTED = (
+    RunInProgress,
+    LostRun,
+    CannotLearn,
+    UnfaithfulModel,
+    NotPromotable,
+    PromotionConflict,
+    NothingToRollBackTo,
+)
 
 
 @contextlib.contextmanager
@@ -22,7 +33,7 @@ def failures_in_one_line() -> Iterator[None]:
         yield
     except UnreadableFile as error:
         raise BadUsage(str(error)) from error
-    except (RunInProgress, LostRun, CannotLearn, UnfaithfulModel, NotPromotable, PromotionConflict) as error:
+    except EXPECTED as error:
         raise Refused(str(error)) from error
     except BrokenPipeError:  # whoever read our output went away: nothing to mend on the disk
         raise
@@ -31,6 +42,16 @@ def failures_in_one_line() -> Iterator[None]:
             f"{settings.VAR} must be a folder with room to write in; the system says: {error.strerror or error}. "
             "Make room, or name another folder in TICKETCLF_VAR."
         ) from error
+
+
+def person(name: str | None) -> User | None:
+    """The user of that name, on whose behalf a command acts; None without a name. Raises BadUsage."""
+    if name is None:
+        return None
+    found = User.objects.filter(username=name, is_active=True).first()
+    if found is None:
+        raise BadUsage(f"--by must name an active user; {name!r} is none. manage.py createsuperuser makes one.")
+    return found
 
 
 def plainly(stream: OutputWrapper) -> Callable[[str], None]:

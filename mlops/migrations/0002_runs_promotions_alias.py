@@ -15,6 +15,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='promotion',
+            options={'ordering': ('-id',), 'permissions': [('force_promotion', 'May promote a version although the gate says no')]},
+        ),
         migrations.CreateModel(
             name='AliasMove',
             fields=[

@@ -92,7 +92,7 @@ def test_train_with_a_missing_file_ends_with_2(tmp_path):
 
 @pytest.mark.parametrize("name", ["train", "retrain"])
 def test_a_second_training_ends_with_1_and_names_the_first(tickets, name):
-    with runs.running(trigger="api", recipe="word_char", by=None, clock=timezone.now) as other:
+    with runs.running(runs.Order(kind="train", trigger="api", recipe="word_char"), clock=timezone.now) as other:
         ended = Ended(name)
         runs.end(other, TrainingRun.Status.REJECTED, outcome="Done.", now=timezone.now())
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.utils import timezone
 
 from classifier.models import ModelVersion, Ticket
-from mlops import retraining, runs, tasks
+from mlops import queueing, retraining, runs
 from mlops.models import Promotion, TrainingRun
 from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
 
@@ -134,32 +133,66 @@ def test_settle_first_keeps_a_first_version_that_fails(settings):
     assert statuses() == {1: "candidate"}
 
 
-# --- Tasks ----------------------------------------------------------------------------------------
-def test_the_task_retrain_goes_the_whole_way():
-    tasks.retrain()
+def test_retrain_writes_decision_verdict_and_steps_to_its_run():
+    run = retrain(reason="Asked for.").run
 
+    assert (run.kind, run.status, run.decision, run.reason) == ("retrain", Status.SUCCEEDED, "promoted", "Asked for.")
+    assert run.verdict["passed"]
+    assert [step["name"] for step in run.steps] == ["validate", "fit", "refit", "score", "keep", "record", "judge"]
+    assert Promotion.objects.get().reason.startswith("Retrained (command): Asked for. ")
+
+
+def test_retrain_whose_production_changed_while_it_judged_keeps_its_candidate(monkeypatch):
+    late = make_trained(poor_fit().model)
+    real = retraining.judging.judge
+
+    def judge_slowly(candidate):
+        verdict = real(candidate)
+        ModelVersion.objects.filter(pk=late.pk).update(status="production")
+        return verdict
+
+    monkeypatch.setattr(retraining.judging, "judge", judge_slowly)
+    outcome = retrain()
+
+    assert (outcome.decision, outcome.run.status) == ("kept", Status.SUCCEEDED)
+    assert "somebody promoted in between" in outcome.words
+
+
+def test_retrain_that_dies_while_judging_is_failed_with_its_candidate_on_record(monkeypatch):
+    def fail(candidate):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(retraining.judging, "judge", fail)
+    with pytest.raises(MemoryError):
+        retrain()
+
+    run = TrainingRun.objects.get()
+    assert (run.status, run.version.number) == (Status.FAILED, 1)
+    assert run.outcome == "MemoryError: no room"
+
+
+def queued(kind: str = "retrain", **fields) -> TrainingRun:
+    order = runs.Order(kind=kind, trigger="api", recipe="word_char", **fields)
+    return queueing.enqueue(order, now=NOW)
+
+
+def test_a_queued_retraining_is_carried_out_to_the_end():
+    outcome = retraining.carry_out(queued(), clock=noon)
+
+    assert (outcome.decision, outcome.run.status) == ("promoted", Status.SUCCEEDED)
     assert statuses() == {1: "production"}
-    assert TrainingRun.objects.get().trigger == "schedule"
 
 
-def test_the_task_train_stops_at_the_candidate():
-    tasks.train(trigger="api")
+def test_a_queued_training_stops_at_the_candidate_while_something_is_in_production():
+    make_trained(poor_fit().model, status="production")
 
-    assert statuses() == {1: "candidate"}
+    outcome = retraining.carry_out(queued("train"), clock=noon)
 
-
-@pytest.mark.parametrize("name", ["train", "retrain"])
-def test_a_task_that_finds_a_training_running_leaves_it_at_that(name):
-    with runs.running(trigger="command", recipe="word_char", by=None, clock=timezone.now) as other:
-        getattr(tasks, name)()
-        runs.end(other, Status.REJECTED, outcome="Done.", now=timezone.now())
-
-    assert TrainingRun.objects.filter(status=Status.SKIPPED).count() == 1
+    assert (outcome.decision, outcome.run.status) == ("", Status.SUCCEEDED)
+    assert statuses() == {1: "production", 2: "candidate"}
 
 
-def test_trainings_have_a_queue_of_their_own():
-    from ticketclf.celery import app
+def test_a_queued_training_that_is_the_first_goes_to_production():
+    outcome = retraining.carry_out(queued("train"), clock=noon)
 
-    routes = [app.amqp.router.route({}, task.name)["queue"].name for task in (tasks.train, tasks.retrain)]
-
-    assert routes == ["training", "training"]
+    assert (outcome.decision, statuses()) == ("promoted", {1: "production"})

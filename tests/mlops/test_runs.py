@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 
 from mlops import runs
 from mlops.models import LEASE, TrainingRun
+from mlops.runs import Order
 from tests.mlops.making import NOW, noon
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -27,7 +28,7 @@ time.sleep(600)
 
 
 def begin(clock=noon, recipe="word_char"):
-    return runs.running(trigger="command", recipe=recipe, by=None, clock=clock)
+    return runs.running(Order(kind="train", trigger="command", recipe=recipe), clock=clock)
 
 
 def finish(run):

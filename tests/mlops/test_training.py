@@ -62,7 +62,7 @@ def test_train_leaves_a_candidate_that_is_recorded_everywhere(tickets, mlflow_ho
     assert [step for step in steps if not step.startswith(" ")] == [
         "validate 42 tickets in 3 categories",
         "fit word_char on 30 tickets",
-        "fit again on 36 tickets, with validation",
+        "refit on 36 tickets, with validation",
         "score 6 validation and 6 test tickets",
         "keep version 1",
         "record in MLflow",
@@ -235,7 +235,7 @@ def test_train_that_cannot_write_the_model_fails_and_leaves_no_version(tickets, 
 
 
 def test_train_while_another_trains_is_refused(tickets):
-    with runs.running(trigger="api", recipe="word_char", by=None, clock=noon) as other:
+    with runs.running(runs.Order(kind="train", trigger="api", recipe="word_char"), clock=noon) as other:
         with pytest.raises(runs.RunInProgress, match=f"run {other.pk}"):
             train()
         runs.end(other, Status.REJECTED, outcome="Done.", now=NOW)

@@ -10,7 +10,7 @@ from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.models import ModelVersion
 from mlops import promotion
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line
+from mlops.management.telling import failures_in_one_line, person
 
 
 class Command(TicketclfCommand):
@@ -26,10 +26,23 @@ class Command(TicketclfCommand):
         parser.add_argument(
             "--force",
             action="store_true",
-            help="Promote although the gate says no; recorded as forced. A damaged or a demo version stays out.",
+            help="Promote although the gate says no; recorded as forced. A damaged or a demo version stays out. Who is "
+            "named with --by needs the permission force_promotion.",
+        )
+        parser.add_argument("--by", metavar="NAME", help="The user on whose behalf; it is kept with the promotion.")
+        parser.add_argument(
+            "--expected",
+            type=int,
+            metavar="N",
+            help="The version in production as far as you know, 0 for none: if it is another by now, nothing happens.",
         )
 
-    def handle(self, *, number: int, reason: str, force: bool, **_options: Any) -> None:
+    def handle(
+        self, *, number: int, reason: str, force: bool, by: str | None, expected: int | None, **_options: Any
+    ) -> None:
+        user = person(by)
+        if force and user is not None and not user.has_perm("mlops.force_promotion"):
+            raise Refused(f"--force needs the permission force_promotion; {by} has not got it. Leave it out.")
         version = ModelVersion.objects.filter(number=number).first()
         if version is None:
             known = ", ".join(str(row.number) for row in ModelVersion.objects.all()[:10]) or "none yet: run train"
@@ -38,20 +51,8 @@ class Command(TicketclfCommand):
             raise BadUsage("--reason must say why in a sentence; it is empty.")
         try:
             with failures_in_one_line():
-                row = promotion.promote(version, reason=reason, force=force)
+                row = promotion.promote(version, reason=reason, by=user, force=force, expected=expected)
         except promotion.GateSaysNo as error:
             self.print_json({"promoted": False, "version": number, "verdict": error.verdict.as_dict()})
             raise Refused(str(error)) from error
-        instead = f", instead of {row.replaced}" if row.replaced else ""
-        self.say(f"{str(version).capitalize()} is in production{instead}{' (forced)' if row.forced else ''}.")
-        self.say(*tables.rules(row.verdict))
-        self.print_json(
-            {
-                "promoted": True,
-                "version": number,
-                "replaced": row.replaced.number if row.replaced else None,
-                "forced": row.forced,
-                "reason": row.reason,
-                "verdict": row.verdict,
-            }
-        )
+        tables.show_promotion(self, row)

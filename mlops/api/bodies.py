@@ -1,0 +1,140 @@
+"""What the calls carry, read and checked: bodies and queries, and the names of who sent them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import models
+from django.http import QueryDict
+from rest_framework.request import Request
+
+from classifier.models import ApiKey, User
+from classifier.problems import FieldError, Problem
+from classifier.ticketbody import read_json
+
+MAX_BODY = 16 * 1024  # bytes: a reason and a few words
+MAX_REASON = 2000  # characters
+PAGE = 50
+LARGEST_PAGE = 200
+LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that a body may have: its type in words, and whether a value is of it."""
+
+    kind: type
+    wanted: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def read_object(request: Request, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """The body's fields, None for one that is missing or null. An empty body is an empty object.
+
+    Raises Problem 400 that names every wrong field, 413 and 415.
+    """
+    raw = request._request
+    length = raw.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > MAX_BODY:
+        raise Problem(413, "body_too_large", f"The body may have {MAX_BODY} bytes at most; this one has more.")
+    if not raw.body:
+        data: Any = {}
+    elif raw.content_type != "application/json":
+        raise Problem(415, "not_json", "The Content-Type must be application/json; this one is not.")
+    else:
+        data = read_json(raw.body)
+    if not isinstance(data, dict):
+        raise refusal([FieldError("body", "not_an_object", "Wanted an object of fields and values.")])
+    known = ", ".join(fields)
+    errors = [
+        FieldError(name[:40].encode("ascii", "replace").decode(), "unknown_field", f"Known here are: {known}.")
+        for name in data
+        if name not in fields
+    ]
+    found = {name: _checked(name, field, data.get(name), errors) for name, field in fields.items()}
+    if errors:
+        raise refusal(errors)
+    return found
+
+
+def _checked(name: str, field: Field, value: Any, errors: list[FieldError]) -> Any:
+    if value is None:
+        if field.required:
+            errors.append(FieldError(name, "required", f"Wanted {field.wanted}."))
+        return None
+    is_kind = type(value) is field.kind  # `isinstance` would take true for a number
+    if not is_kind or (field.choices and value not in field.choices):
+        errors.append(FieldError(name, "invalid", f"Wanted {field.wanted}."))
+    elif isinstance(value, str) and not _is_storable(value):
+        errors.append(FieldError(name, "invalid", f"Wanted {field.wanted}, of at most {MAX_REASON} valid characters."))
+    elif isinstance(value, str) and field.required and not value.strip():
+        errors.append(FieldError(name, "blank", f"Wanted {field.wanted}; this one is blank."))
+    return value
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return "\x00" not in text and len(text) <= MAX_REASON
+
+
+def refusal(errors: list[FieldError]) -> Problem:
+    first = errors[0]
+    return Problem(400, "invalid_input", f"{first.field}: {first.detail} Mend it and send the call again.", errors)
+
+
+# --- The query ------------------------------------------------------------------------------------
+def page(rows: models.QuerySet[Any], query: QueryDict) -> tuple[list[Any], int | None]:
+    """The newest rows before `?before=ID`, `?limit=` of them, and the `before` of the next page, if there is one."""
+    limit = _whole(query, "limit", default=PAGE, largest=LARGEST_PAGE)
+    before = _whole(query, "before", default=0, largest=LARGEST_ID)
+    if before:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows.order_by("-pk")[: limit + 1])
+    return found[:limit], found[limit - 1].pk if len(found) > limit else None
+
+
+def _whole(query: QueryDict, name: str, *, default: int, largest: int) -> int:
+    value = query.get(name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdecimal() and len(value) < 20 and 1 <= int(value) <= largest):
+        raise refusal([FieldError(name, "invalid", f"Wanted a whole number from 1 to {largest}.")])
+    return int(value)
+
+
+def choice(query: QueryDict, name: str, choices: list[str]) -> str | None:
+    """One of the choices, or None if the query does not have the name."""
+    value = query.get(name)
+    if value is not None and value not in choices:
+        raise refusal([FieldError(name, "invalid", f"Wanted one of: {', '.join(choices)}.")])
+    return value
+
+
+def moment(query: QueryDict, name: str) -> datetime | None:
+    """A moment in ISO 8601, UTC unless it says otherwise; None if the query does not have the name."""
+    value = query.get(name)
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip().replace(" ", "+"))  # a plus sign in a query is a space
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(value.strip())
+        except ValueError:
+            wanted = "Wanted a moment such as 2026-11-24T09:30:00Z."
+            raise refusal([FieldError(name, "invalid", wanted)]) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def said_by(by: User | None, key: ApiKey | None) -> str | None:
+    """Who did it, in a word or two; None for what ran by itself or from the command line."""
+    if by is not None:
+        return by.get_username()
+    return None if key is None else f"API key {key.name}"

@@ -1,0 +1,140 @@
+"""How the OpenAPI schema tells of runs and versions. Nothing here checks or writes anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from rest_framework import serializers as s
+
+from mlops.models import Promotion, TrainingRun
+
+PAGES = [
+    OpenApiParameter("limit", int, description="How many, 50 unless told, 200 at most"),
+    OpenApiParameter("before", int, description="Only rows older than the one with this id"),
+]
+
+
+def _page(name: str, row: Any) -> Any:
+    return inline_serializer(name, {"results": row, "next": s.IntegerField(allow_null=True)})
+
+
+def _short_run() -> dict[str, Any]:
+    return {
+        "id": s.IntegerField(),
+        "kind": s.ChoiceField(TrainingRun.Kind.values),
+        "status": s.ChoiceField(TrainingRun.Status.values),
+        "step": s.CharField(help_text="What it does now, or did last"),
+        "trigger": s.ChoiceField(TrainingRun.Trigger.values),
+        "by": s.CharField(allow_null=True),
+        "reason": s.CharField(),
+        "recipe": s.CharField(),
+        "attempt": s.IntegerField(min_value=1, max_value=3),
+        "retry_of": s.IntegerField(allow_null=True),
+        "outcome": s.CharField(),
+        "decision": s.ChoiceField(TrainingRun.Decision.values, allow_null=True),
+        "version": s.IntegerField(allow_null=True),
+        "created_at": s.DateTimeField(),
+        "started_at": s.DateTimeField(allow_null=True),
+        "ended_at": s.DateTimeField(allow_null=True),
+    }
+
+
+STEP: dict[str, Any] = {
+    "name": s.CharField(),
+    "words": s.CharField(),
+    "at": s.DateTimeField(),
+    "state": s.ChoiceField(["done", "at_work"]),
+    "seconds": s.FloatField(),
+}
+RUN = inline_serializer(
+    "Run",
+    {
+        **_short_run(),
+        "steps": inline_serializer("RunStep", STEP, many=True),
+        "log": s.CharField(),
+        "dataset": inline_serializer(
+            "RunDataset", {"id": s.IntegerField(), "fingerprint": s.CharField()}, allow_null=True
+        ),
+        "validation_report": s.DictField(allow_null=True),
+        "parameters": s.DictField(),
+        "metrics": s.DictField(),
+        "verdict": s.DictField(allow_null=True),
+        "mlflow_run_id": s.CharField(allow_null=True),
+        "retried_by": s.IntegerField(allow_null=True),
+    },
+)
+RUNS = _page("Runs", inline_serializer("RunInShort", _short_run(), many=True))
+RUN_REQUEST = inline_serializer(
+    "RunRequest",
+    {
+        "kind": s.ChoiceField(TrainingRun.Kind.values, required=False),
+        "recipe": s.CharField(required=False),
+        "reason": s.CharField(required=False),
+    },
+)
+
+
+def _short_version() -> dict[str, Any]:
+    return {
+        "id": s.IntegerField(),
+        "number": s.IntegerField(),
+        "status": s.CharField(),
+        "recipe": s.CharField(),
+        "n_categories": s.IntegerField(),
+        "is_demo": s.BooleanField(),
+        "sha256": s.CharField(),
+        "run": s.IntegerField(allow_null=True),
+        "mlflow_run_id": s.CharField(allow_null=True),
+        "mlflow_version": s.IntegerField(allow_null=True),
+        "created_at": s.DateTimeField(),
+    }
+
+
+VERSIONS = _page("Versions", inline_serializer("VersionInShort", _short_version(), many=True))
+VERSION = inline_serializer(
+    "Version",
+    {
+        **_short_version(),
+        "categories": s.ListField(child=s.CharField()),
+        "metrics": s.DictField(),
+        "parameters": s.DictField(),
+        "thresholds": s.DictField(),
+    },
+)
+
+
+def _promotion() -> dict[str, Any]:
+    return {
+        "promotion": s.IntegerField(),
+        "kind": s.ChoiceField(Promotion.Kind.values),
+        "version": s.IntegerField(allow_null=True),
+        "replaced": s.IntegerField(allow_null=True),
+        "since": s.DateTimeField(),
+        "by": s.CharField(allow_null=True),
+        "reason": s.CharField(),
+        "forced": s.BooleanField(),
+        "verdict": s.DictField(),
+    }
+
+
+PROMOTION = inline_serializer("Promotion", {**_promotion(), "now": s.DateTimeField()})
+HISTORY = inline_serializer(
+    "History",
+    {
+        "results": inline_serializer("PromotionInHistory", _promotion(), many=True, required=False),
+        "next": s.IntegerField(allow_null=True, required=False),
+        "at": s.DateTimeField(required=False),
+        **{name: field for name, field in _promotion().items() if name != "kind"},
+        "until": s.DateTimeField(allow_null=True, required=False),
+    },
+)
+_REASON = s.CharField(max_length=2000)
+_EXPECTED = s.IntegerField(
+    required=False, help_text="The version in production as far as the caller knows, 0 for none; 409 if it is not"
+)
+PROMOTE_REQUEST = inline_serializer(
+    "PromoteRequest",
+    {"reason": _REASON, "expected_production": _EXPECTED, "force": s.BooleanField(required=False)},
+)
+ROLL_BACK_REQUEST = inline_serializer("RollBackRequest", {"reason": _REASON, "expected_production": _EXPECTED})
