@@ -1,4 +1,4 @@
-"""Runs that wait for the worker: put on record before anybody is told, told again, and begun anew when theirs died.
+"""Runs that wait for the worker: put on record before anybody is told, and told again.
 
 The row is the truth and the queue a doorbell: who rings (tasks.py) may find nobody, and the row is rung for later.
 """
@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from mlops import runs
-from mlops.models import MOST_ATTEMPTS, TrainingRun
+from mlops.models import TrainingRun
 from mlops.runs import Order, RunInProgress
 
 Status = TrainingRun.Status
@@ -42,34 +42,10 @@ def enqueue_or_leave_out(order: Order, *, now: datetime) -> TrainingRun:
 
 def look_after(now: datetime) -> list[TrainingRun]:
     """Fails runs whose process is gone, queues each of them again (twice at most), and gives the runs to ring for."""
-    for dead in runs.fail_the_dead(now):
-        _again(dead, now=now)
+    runs.fail_the_dead(now, again=True)
     if TrainingRun.objects.running().exists():
         return []  # whoever came would find it at work
     waiting = TrainingRun.objects.queued().filter(Q(rung_at=None) | Q(rung_at__lt=now - RING_AGAIN))
     found = list(waiting)
     waiting.update(rung_at=now)
     return found
-
-
-def _again(dead: TrainingRun, *, now: datetime) -> None:
-    """Queues a run anew that died, unless it has died too often or another one waits already and will do as well."""
-    if dead.attempt >= MOST_ATTEMPTS:
-        return
-    retry = TrainingRun(
-        status=Status.QUEUED,
-        kind=dead.kind,
-        trigger=dead.trigger,
-        recipe=dead.recipe,
-        by=dead.by,
-        key=dead.key,
-        reason=dead.reason,
-        attempt=dead.attempt + 1,
-        retry_of=dead,
-        created_at=now,
-    )
-    try:
-        with transaction.atomic():
-            retry.save()
-    except IntegrityError:
-        return

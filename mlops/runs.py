@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from classifier.models import ApiKey, User
-from mlops.models import LEASE, TrainingRun
+from mlops.models import LEASE, MOST_ATTEMPTS, TrainingRun
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -80,7 +80,7 @@ def running(wanted: Order | TrainingRun, *, clock: Clock) -> Iterator[TrainingRu
     wanted: an order, of which a row is made, or a queued row. The block itself ends the run with `end`. Raises
     RunInProgress if another one runs (an order then leaves a skipped row, a queued row stays queued), and NotQueued.
     """
-    fail_the_dead(clock())
+    fail_the_dead(clock(), again=not isinstance(wanted, Order))  # a new run does the work of one that died
     run = _begin(wanted, now=clock()) if isinstance(wanted, Order) else _claim(wanted, now=clock())
     with _held(run), _beating(run, clock):
         try:
@@ -120,17 +120,45 @@ def leave_out(order: Order, *, why: str, now: datetime) -> TrainingRun:
     return run
 
 
-def fail_the_dead(now: datetime) -> list[TrainingRun]:
-    """Marks runs failed whose process is gone: the lease ran out, or nobody holds their lock on this machine."""
+def fail_the_dead(now: datetime, *, again: bool) -> list[TrainingRun]:
+    """Marks runs failed whose process is gone: the lease ran out, or nobody holds their lock on this machine.
+
+    again: queues each of them anew, in the same transaction; twice at most.
+    """
     failed = []
     for run in TrainingRun.objects.running():
         if not _is_dead(run, now):
             continue
-        with contextlib.suppress(LostRun):  # it ended by itself a moment ago
+        with contextlib.suppress(LostRun), transaction.atomic():  # it may have ended by itself a moment ago
             end(run, Status.FAILED, outcome=f"Its process ended without a word, at the step {run.step!r}.", now=now)
             failed.append(run)
+            if again:
+                _queue_again(run, now=now)
         _lock_path(run).unlink(missing_ok=True)
     return failed
+
+
+def _queue_again(dead: TrainingRun, *, now: datetime) -> None:
+    """Queues a run anew that died, unless it has died too often or another one waits already and will do as well."""
+    if dead.attempt >= MOST_ATTEMPTS:
+        return
+    retry = TrainingRun(
+        status=Status.QUEUED,
+        kind=dead.kind,
+        trigger=dead.trigger,
+        recipe=dead.recipe,
+        by=dead.by,
+        key=dead.key,
+        reason=dead.reason,
+        attempt=dead.attempt + 1,
+        retry_of=dead,
+        created_at=now,
+    )
+    try:
+        with transaction.atomic():
+            retry.save()
+    except IntegrityError:
+        return
 
 
 def in_words(error: BaseException) -> str:

@@ -29,6 +29,7 @@ def carry_out(run_id: int) -> None:
         retraining.carry_out(TrainingRun.objects.get(pk=run_id))
     except (NotQueued, RunInProgress) as refusal:
         logger.info("left alone: %s", refusal)
+        look_after_runs()  # Celery sends a task again whose process was killed: its run may wait for another attempt
 
 
 @shared_task(name="mlops.tasks.look_after_runs")

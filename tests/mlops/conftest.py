@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.mlops.up import Starter, manage, starting
 
 # Our own modules are imported in the fixtures: this file is read before Django is ready.
 NOWHERE = "sqlite:////proc/there-is-no-such-folder/mlflow.sqlite3"
@@ -47,3 +50,23 @@ def mlflow_home(home: Path, settings: Any, mlflow_tables: Path) -> Path:
     shutil.copyfile(mlflow_tables, home / "mlflow" / "mlflow.sqlite3")
     settings.MLFLOW_TRACKING_URI = f"sqlite:///{home}/mlflow/mlflow.sqlite3"
     return home
+
+
+# --- A running `manage.py up` (tests marked servers) ------------------------------------------------
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A var folder whose database has every migration."""
+    var = tmp_path_factory.mktemp("up") / "a migrated var"  # with spaces, as folders have them
+    done = manage("migrate", var=str(var))
+    assert done.returncode == 0, done.stderr
+    return var
+
+
+@pytest.fixture
+def var(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(migrated, tmp_path / "a var"))
+
+
+@pytest.fixture
+def start(var: Path, tmp_path: Path) -> Iterator[Starter]:
+    yield from starting(var, tmp_path)

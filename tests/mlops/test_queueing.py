@@ -262,6 +262,27 @@ def test_a_bell_for_a_run_that_has_begun_changes_nothing():
     assert (run.status, TrainingRun.objects.count()) == (Status.RUNNING, 1)
 
 
+def test_a_bell_rung_again_for_a_run_that_died_calls_for_its_next_attempt(bell, django_capture_on_commit_callbacks):
+    dead = make_running()  # its lease ran out long ago
+
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.carry_out(dead.pk)
+
+    dead.refresh_from_db()
+    assert dead.status == Status.FAILED
+    assert bell.sent == [(dead.retry.pk,)]
+
+
+def test_a_new_run_does_the_work_of_one_that_died():
+    dead = make_running()
+
+    with runs.running(ORDER, clock=timezone.now) as run:
+        runs.end(run, Status.REJECTED, outcome="Done.", now=NOW)
+
+    dead.refresh_from_db()
+    assert (dead.status, TrainingRun.objects.queued().count()) == (Status.FAILED, 0)
+
+
 @pytest.mark.parametrize("error", [OperationalError("no broker"), ConnectionRefusedError()])
 def test_a_broker_that_is_away_fails_nobody(error, caplog):
     tasks.call(Bell(error), 1)

@@ -1,0 +1,167 @@
+"""Trainings through real processes: begun by call, killed at their steps, and asked for while the broker is away."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import shipped
+from tests.mlops.up import Starter, Up, manage, until
+
+pytestmark = pytest.mark.servers
+BEGUN_SECONDS = 20  # a bell that is heard
+BELL_SECONDS = 130  # one that was lost: rung again after a minute, looked for every 30 s
+RUN_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Api:
+    """A client of a running service."""
+
+    up: Up
+    key: str
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.up.port}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Api-Key {self.key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (http, above)
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def run(self, number: int) -> Any:
+        return self.call("GET", f"runs/{number}")[1]
+
+    def start(self, **body: Any) -> Any:
+        status, run = self.call("POST", "runs", body)
+        assert status == 202, run
+        return run
+
+    def ended(self, number: int) -> Any:
+        until(
+            lambda: self.run(number)["status"] not in {"queued", "running"},
+            seconds=BELL_SECONDS + RUN_SECONDS,
+            what=f"the end of run {number}",
+        )
+        return self.run(number)
+
+    def at_step(self, number: int, name: str) -> bool:
+        """Whether the run is at that step now. Fails if it has ended."""
+        status, run = self.call("GET", f"runs/{number}")
+        if status == 404:  # the next attempt of a run that has just been killed
+            return False
+        assert run["status"] in {"queued", "running"}, run["outcome"]
+        return bool(run["steps"]) and run["steps"][-1]["name"] == name
+
+    def killed_at(self, number: int, name: str) -> None:
+        """Waits until the run is at the step, and ends the process that is at work on it."""
+        until(lambda: self.at_step(number, name), seconds=BELL_SECONDS, what=f"run {number} at {name}")
+        os.kill(self.at_work(), signal.SIGKILL)
+
+    def at_work(self) -> int:
+        """The process of the worker's pool that has used most of the processor lately: the one that trains."""
+        pool = [pid for pid in self.up.pids_of(" worker ") if pid != self.up.leader_of(" worker ")]
+        before = {pid: ticks(pid) for pid in pool}
+        time.sleep(0.2)
+        return max(pool, key=lambda pid: ticks(pid) - before[pid])
+
+
+def ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.fixture
+def stocked(var: Path, tmp_path: Path) -> str:
+    """A var folder with 600 labelled tickets and a key; a training on them takes some seconds."""
+    file = tmp_path / "tickets.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", "label"), *shipped()])
+    done = manage("import_tickets", str(file), "--create-categories", var=str(var))
+    assert done.returncode == 0, done.stderr
+    scopes = [word for scope in ("run", "read", "predict", "promote") for word in ("--scope", scope)]
+    made = manage("create_api_key", "test", *scopes, var=str(var))
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split()[-1]
+
+
+@pytest.fixture
+def api(stocked: str, start: Starter) -> Api:
+    return Api(up=start(GATE_MIN_MACRO_F1="0.1"), key=stocked)
+
+
+def test_run_asked_for_by_call_goes_to_production_and_a_second_one_is_refused(api: Api) -> None:
+    first = api.start(reason="The first.")
+    status, refusal = api.call("POST", "runs")
+
+    assert (status, refusal["errors"][0]["detail"]) == (409, f"run {first['id']}")
+    found = api.ended(first["id"])
+    assert (found["status"], found["decision"], found["version"]) == ("succeeded", "promoted", 1)
+    answer = api.call("POST", "predict", {"tickets": ["I was double charged"]})[1]["results"][0]
+    assert (answer["predicted_label"], answer["model_version"]) == ("billing", 1)
+    again = api.ended(api.start()["id"])
+    assert (again["status"], again["outcome"][:10]) == ("skipped", "Unchanged:")
+
+
+@pytest.mark.parametrize("step", ["fit", "refit", "record"])
+def test_run_whose_process_is_killed_is_failed_and_begun_again(api: Api, step: str) -> None:
+    run = api.start()
+
+    api.killed_at(run["id"], step)
+
+    dead = api.ended(run["id"])
+    assert (dead["status"], dead["retried_by"]) == ("failed", run["id"] + 1)
+    assert f"ended without a word, at the step '{step}" in dead["outcome"]
+    retry = api.ended(dead["retried_by"])
+    assert (retry["attempt"], retry["status"], retry["decision"]) == (2, "succeeded", "promoted")
+
+
+def test_run_that_is_killed_each_time_is_given_up_after_the_third(api: Api) -> None:
+    first = api.start()
+    for number in range(3):
+        api.killed_at(first["id"] + number, "fit")
+
+    runs = [api.ended(first["id"] + number) for number in range(3)]
+    assert [run["status"] for run in runs] == ["failed"] * 3
+    assert runs[2]["retried_by"] is None
+
+
+def test_run_whose_whole_worker_is_killed_is_begun_again(api: Api) -> None:
+    run = api.start()
+    until(lambda: api.at_step(run["id"], "fit"), seconds=BEGUN_SECONDS, what="the fit")
+
+    os.killpg(api.up.leader_of(" worker "), signal.SIGKILL)
+
+    retry = api.ended(api.ended(run["id"])["retried_by"])
+    assert (retry["attempt"], retry["status"]) == (2, "succeeded")
+
+
+def test_run_asked_for_while_the_broker_hangs_is_answered_at_once_and_begun_later(api: Api) -> None:
+    valkey = api.up.leader_of("valkey-server")
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        run = api.start()
+        seconds = time.monotonic() - began
+        waiting = api.run(run["id"])
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+
+    assert seconds < 2
+    assert waiting["status"] == "queued"
+    assert api.ended(run["id"])["status"] == "succeeded"
