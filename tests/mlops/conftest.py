@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,3 +71,19 @@ def var(migrated: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def start(var: Path, tmp_path: Path) -> Iterator[Starter]:
     yield from starting(var, tmp_path)
+
+
+@pytest.fixture
+def stocked(var: Path, tmp_path: Path) -> str:
+    """A var folder with 600 labelled tickets and a key; a training on them takes some seconds."""
+    from tests.factories import shipped
+
+    file = tmp_path / "tickets.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("text", "label"), *shipped()])
+    done = manage("import_tickets", str(file), "--create-categories", var=str(var))
+    assert done.returncode == 0, done.stderr
+    scopes = [word for scope in ("run", "read", "predict", "promote") for word in ("--scope", scope)]
+    made = manage("create_api_key", "test", *scopes, var=str(var))
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split()[-1]

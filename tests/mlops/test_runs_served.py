@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import signal
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.factories import shipped
-from tests.mlops.up import Starter, Up, manage, until
+from tests.mlops.up import Api, Starter, until
 
 pytestmark = pytest.mark.servers
 BEGUN_SECONDS = 20  # a bell that is heard
@@ -25,24 +20,8 @@ RUN_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Api:
-    """A client of a running service."""
-
-    up: Up
-    key: str
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.up.port}/api/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Api-Key {self.key}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (http, above)
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+class Runs(Api):
+    """The runs of a running service, as a client sees and a killer ends them."""
 
     def run(self, number: int) -> Any:
         return self.call("GET", f"runs/{number}")[1]
@@ -87,25 +66,11 @@ def ticks(pid: int) -> int:
 
 
 @pytest.fixture
-def stocked(var: Path, tmp_path: Path) -> str:
-    """A var folder with 600 labelled tickets and a key; a training on them takes some seconds."""
-    file = tmp_path / "tickets.csv"
-    with file.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out).writerows([("text", "label"), *shipped()])
-    done = manage("import_tickets", str(file), "--create-categories", var=str(var))
-    assert done.returncode == 0, done.stderr
-    scopes = [word for scope in ("run", "read", "predict", "promote") for word in ("--scope", scope)]
-    made = manage("create_api_key", "test", *scopes, var=str(var))
-    assert made.returncode == 0, made.stderr
-    return made.stdout.split()[-1]
+def api(stocked: str, start: Starter) -> Runs:
+    return Runs(up=start(GATE_MIN_MACRO_F1="0.1"), key=stocked)
 
 
-@pytest.fixture
-def api(stocked: str, start: Starter) -> Api:
-    return Api(up=start(GATE_MIN_MACRO_F1="0.1"), key=stocked)
-
-
-def test_run_asked_for_by_call_goes_to_production_and_a_second_one_is_refused(api: Api) -> None:
+def test_run_asked_for_by_call_goes_to_production_and_a_second_one_is_refused(api: Runs) -> None:
     first = api.start(reason="The first.")
     status, refusal = api.call("POST", "runs")
 
@@ -119,7 +84,7 @@ def test_run_asked_for_by_call_goes_to_production_and_a_second_one_is_refused(ap
 
 
 @pytest.mark.parametrize("step", ["fit", "refit", "record"])
-def test_run_whose_process_is_killed_is_failed_and_begun_again(api: Api, step: str) -> None:
+def test_run_whose_process_is_killed_is_failed_and_begun_again(api: Runs, step: str) -> None:
     run = api.start()
 
     api.killed_at(run["id"], step)
@@ -131,7 +96,7 @@ def test_run_whose_process_is_killed_is_failed_and_begun_again(api: Api, step: s
     assert (retry["attempt"], retry["status"], retry["decision"]) == (2, "succeeded", "promoted")
 
 
-def test_run_that_is_killed_each_time_is_given_up_after_the_third(api: Api) -> None:
+def test_run_that_is_killed_each_time_is_given_up_after_the_third(api: Runs) -> None:
     first = api.start()
     for number in range(3):
         api.killed_at(first["id"] + number, "fit")
@@ -141,7 +106,7 @@ def test_run_that_is_killed_each_time_is_given_up_after_the_third(api: Api) -> N
     assert runs[2]["retried_by"] is None
 
 
-def test_run_whose_whole_worker_is_killed_is_begun_again(api: Api) -> None:
+def test_run_whose_whole_worker_is_killed_is_begun_again(api: Runs) -> None:
     run = api.start()
     until(lambda: api.at_step(run["id"], "fit"), seconds=BEGUN_SECONDS, what="the fit")
 
@@ -151,7 +116,7 @@ def test_run_whose_whole_worker_is_killed_is_begun_again(api: Api) -> None:
     assert (retry["attempt"], retry["status"]) == (2, "succeeded")
 
 
-def test_run_asked_for_while_the_broker_hangs_is_answered_at_once_and_begun_later(api: Api) -> None:
+def test_run_asked_for_while_the_broker_hangs_is_answered_at_once_and_begun_later(api: Runs) -> None:
     valkey = api.up.leader_of("valkey-server")
     os.kill(valkey, signal.SIGSTOP)
     try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS, STOP_SECONDS, ORPHAN_SECONDS = 60, 15, 10
@@ -123,3 +126,24 @@ def starting(var: Path, outputs: Path) -> Iterator[Starter]:
         up.process.kill()
         up.process.wait()
         until(lambda up=up: not up.left(), seconds=ORPHAN_SECONDS, what=f"{up.left()} ends")  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Api:
+    """A client of a running service."""
+
+    up: Up
+    key: str
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.up.port}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Api-Key {self.key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (http, above)
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
