@@ -11,7 +11,8 @@ from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, listing, moment, paragraph
 from classifier.admin.sheets import Sheet
 from mlops.admin import reports
-from mlops.models import Dataset, TrainingRun
+from mlops.admin.steering import StartsRuns
+from mlops.models import MOST_ATTEMPTS, Dataset, TrainingRun
 
 STATUS_COLOURS = {
     "succeeded": "success",
@@ -27,26 +28,29 @@ HEAVY_OF_DATASET = ("dataset__members", "dataset__counts")
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(FactAdmin):
+class TrainingRunAdmin(StartsRuns, FactAdmin):
     """Each attempt to make a version: who asked for it, where it is, what came of it."""
 
-    empty = "No training yet. Start one with manage.py train."
+    empty = "No training yet. Start one above, or with manage.py train."
     list_display = ("name", "standing", "started", "recipe", "made", "came_of_it", "took", created)
     list_filter = ("status", "trigger", "recipe", "created_at")
     search_fields = ("outcome", "mlflow_run_id", "version__number__exact")
     search_help_text = "Words of the outcome, a version's number or an MLflow run"
     sortable_by = ()
     fieldsets = (
-        (None, {"fields": ("standing", "whole_outcome", "made", "frozen")}),
-        ("How it went", {"fields": ("started", "recipe", created, "took", "step", "whole_log", "mlflow_run")}),
+        (None, {"fields": ("standing", "whole_outcome", "made", "frozen", "again")}),
+        (
+            "How it went",
+            {"fields": ("kind", "started", "why", "recipe", created, "took", "step", "whole_log", "mlflow_run")},
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        runs = super().get_queryset(request).select_related("version", "dataset", "by")
+        runs = super().get_queryset(request).select_related("version", "dataset", "by", "key")
         return runs.defer(*HEAVY_OF_VERSION, *HEAVY_OF_DATASET)
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
-        return queryset.defer("metrics", "parameters", "validation", "log")
+        return queryset.defer("metrics", "parameters", "validation", "log", "steps", "verdict")
 
     @display(description="run", ordering="id")
     def name(self, run: TrainingRun) -> str:
@@ -58,7 +62,18 @@ class TrainingRunAdmin(FactAdmin):
 
     @display(description="started by")
     def started(self, run: TrainingRun) -> str:
-        return f"{run.trigger}, {run.by}" if run.by else run.trigger
+        who = run.by or (f"key {run.key.name}" if run.key else None)
+        return f"{run.trigger}, {who}" if who else run.trigger
+
+    @display(description="reason")
+    def why(self, run: TrainingRun) -> str:
+        return run.reason or NOTHING
+
+    @display(description="attempt")
+    def again(self, run: TrainingRun) -> str:
+        if run.attempt == 1:
+            return "The first."
+        return f"{run.attempt} of {MOST_ATTEMPTS}: run {run.retry_of_id}, whose process had died, begun again."
 
     @display(description="version")
     def made(self, run: TrainingRun) -> str:
@@ -92,7 +107,9 @@ class TrainingRunAdmin(FactAdmin):
         return code(run.mlflow_run_id)
 
     def sheet(self, row: TrainingRun) -> Sheet:
-        tables = (reports.findings(row.validation), reports.splits(row.metrics), reports.settings_table(row.parameters))
+        verdict = (reports.rules(row.verdict),) if row.verdict else ()
+        scores = (reports.splits(row.metrics), reports.settings_table(row.parameters))
+        tables = (*verdict, reports.findings(row.validation), *scores)
         return Sheet(figures=reports.headline(row.metrics.get("test", {})), tables=tables)
 
 

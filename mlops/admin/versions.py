@@ -17,11 +17,12 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from classifier.admin.base import FactAdmin
-from classifier.admin.cells import code, excerpt, figure, link, moment, paragraph, share
+from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph, share
 from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion
 from mlops import judging, promotion
 from mlops.admin import reports
+from mlops.admin.steering import RollsBack
 from mlops.models import Promotion, TrainingRun
 
 LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
@@ -170,26 +171,27 @@ class ModelVersionAdmin(FactAdmin):
             "refusal": refusal,
             "passed": verdict.passed,
             "sheet": Sheet(tables=(reports.rules(verdict.as_dict()),)),
+            "button": f"Promote {version}",
             "back": reverse("admin:classifier_modelversion_change", args=[version.pk]),
         }
         return TemplateResponse(request, "admin/promote.html", context)
 
 
 @admin.register(Promotion)
-class PromotionAdmin(FactAdmin):
+class PromotionAdmin(RollsBack, FactAdmin):
     """Which version went to production, instead of which, since when, by whom and why."""
 
     empty = "No version was ever promoted. Train one with manage.py train."
-    list_display = (moment("created_at", "time"), "went_in", "went_out", "by", "why", "was_forced")
-    list_filter = ("forced", "created_at")
+    list_display = (moment("created_at", "time"), "went_in", "went_out", "what", "who", "why")
+    list_filter = ("kind", "forced", "created_at")
     search_fields = ("reason", "version__number__exact")
     search_help_text = "Words of the reason, or a version's number"
     sortable_by = ()
-    fields = (moment("created_at", "time"), "went_in", "went_out", "by", "whole_reason", "was_forced")
+    fields = (moment("created_at", "time"), "went_in", "went_out", "what", "who", "whole_reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         heavy = [f"{version}__{field}" for version in ("version", "replaced") for field in HEAVY]
-        return super().get_queryset(request).select_related("version", "replaced", "by").defer(*heavy)
+        return super().get_queryset(request).select_related("version", "replaced", "by", "key").defer(*heavy)
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
         return queryset.defer("verdict")
@@ -202,9 +204,15 @@ class PromotionAdmin(FactAdmin):
     def went_out(self, row: Promotion) -> str:
         return link(row.replaced)
 
-    @display(description="forced", label={"forced": "warning"})
-    def was_forced(self, row: Promotion) -> str:
-        return "forced" if row.forced else ""
+    @display(description="kind", label={"forced": "warning", "roll-back": "info"})
+    def what(self, row: Promotion) -> str:
+        if row.kind == Promotion.Kind.ROLL_BACK:
+            return "roll-back"
+        return "forced" if row.forced else "promotion"
+
+    @display(description="by")
+    def who(self, row: Promotion) -> str:
+        return str(row.by or (f"key {row.key.name}" if row.key else NOTHING))
 
     @display(description="reason")
     def why(self, row: Promotion) -> str:

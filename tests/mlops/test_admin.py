@@ -302,7 +302,7 @@ def test_task_is_scheduled_on_its_page(at):
     answer = at.post(reverse("admin:django_celery_beat_periodictask_add"), sent)
 
     assert answer.status_code == 302
-    assert PeriodicTask.objects.get().crontab == every_night
+    assert PeriodicTask.objects.get(name="nightly").crontab == every_night
     assert "nightly" in text_of(at.get(page_of(every_night)))
 
 
@@ -321,7 +321,7 @@ def test_tasks_are_switched_off_together(at):
         {"action": "disable_tasks", "_selected_action": task.pk},
     )
 
-    assert not PeriodicTask.objects.get().enabled
+    assert not PeriodicTask.objects.get(name="hourly").enabled
 
 
 def test_front_page_says_which_version_answers_or_what_to_do(at):
