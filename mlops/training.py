@@ -91,6 +91,7 @@ def settings_that_shape(recipe: str) -> dict[str, Any]:
         "recipe": recipe,
         "seed": settings.SEED,
         "min_tickets_per_category": settings.MIN_TICKETS_PER_CATEGORY,
+        "train_on_api_labels": settings.TRAIN_ON_API_LABELS,
     }
 
 
