@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from classifier import importing
 from classifier.importing import Plan, Refusal, Refusals
 from classifier.ml.text import banded
+from classifier.ml.validation import Finding
 from classifier.models import ApiKey, Category, Label, Split, Ticket, User
 from classifier.placing import Newcomer, Progress, place, unseen, wait_for_turn
 from classifier.reading import FileRow
@@ -144,6 +145,14 @@ class ImportReport:
     def kept(self) -> bool:
         """Whether the database now has it."""
         return self.accepted and not self.dry_run
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The refusals that are named, as errors of a report on data."""
+        return tuple(
+            Finding(level="error", code=refusal.code, message=str(refusal), rows=(refusal.number,), count=1)
+            for refusal in self.refusals
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The report in plain JSON types, with "kept"."""
