@@ -76,10 +76,15 @@ class Known:
     label: int | None
     source: str | None
 
+    @property
+    def is_firm(self) -> bool:
+        """Whether it has a label that an import does not outrank."""
+        return self.label is not None and self.source != Label.Source.API
+
 
 @dataclass
 class Plan:
-    """What is to be written. To a known ticket a label is given, or a weaker one, the API's, is confirmed."""
+    """What is to be written. To a known ticket a label is given; a weaker one, the API's, is confirmed or corrected."""
 
     new: list[tuple[Entry, Category]] = field(default_factory=list)
     known: list[tuple[Known, Entry, Category]] = field(default_factory=list)
@@ -110,10 +115,7 @@ def collect(rows: Iterable[FileRow]) -> tuple[int, list[Entry], Refusals]:
 
 
 def signatures(entries: Sequence[Entry], *, progress: Progress) -> Signatures:
-    """The bands of the texts that have no label yet.
-
-    They are computed before the transaction, since on SQLite nobody else can write while that is open.
-    """
+    """The bands of the texts that have no firm label yet, before the transaction: on SQLite that stops all writers."""
     labels = KnownTickets.find(entries).labels
     wanted = {entry.digest: entry.text for entry in entries if entry.digest not in labels}
     found: dict[str, NDArray[np.int64]] = {}
@@ -128,8 +130,8 @@ class KnownTickets:
     """The tickets that a file's rows may mean: those in the database, then also those that its earlier rows add."""
 
     by_external_id: dict[str, Known] = field(default_factory=dict)
-    by_digest: dict[str, Known] = field(default_factory=dict)  # the first one, or the first labelled one
-    labels: dict[str, dict[int, int]] = field(default_factory=dict)  # digest -> category id -> line; 0: in the database
+    by_digest: dict[str, Known] = field(default_factory=dict)  # the first one, or the first with a firm label
+    labels: dict[str, dict[int, int]] = field(default_factory=dict)  # firm ones: digest -> category id -> line or 0
 
     @classmethod
     def find(cls, entries: Sequence[Entry]) -> KnownTickets:
@@ -150,9 +152,9 @@ class KnownTickets:
 
     def add(self, ticket: Known, *, line: int) -> None:
         held = self.by_digest.setdefault(ticket.digest, ticket)
-        if ticket.label is not None:
+        if ticket.label is not None and ticket.is_firm:
             self.labels.setdefault(ticket.digest, {}).setdefault(ticket.label, line)
-            if held.label is None:
+            if not held.is_firm:
                 self.by_digest[ticket.digest] = ticket
         if ticket.external_id is not None:
             self.by_external_id[ticket.external_id] = ticket
@@ -165,7 +167,7 @@ class KnownTickets:
             fact = f"has the external id {entry.external_id!r}, which a ticket with another text has"
             return Refusal(entry.number, "external_id_taken", f"{fact}. Give it another id or that text.")
         labels = self.labels.get(entry.digest, {})
-        if ticket is not None and ticket.label is not None:
+        if ticket is not None and ticket.label is not None and ticket.is_firm:
             labels = {ticket.label: labels.get(ticket.label, 0)}  # what the very ticket says outweighs its likes
         if labels and category.pk not in labels:
             other, line = next(iter(labels.items()))
@@ -174,8 +176,7 @@ class KnownTickets:
             return Refusal(entry.number, "conflict", f"{fact}. Decide which is right and correct the other.")
         if ticket is None:
             return NEW
-        is_firm = ticket.label is not None and ticket.source != Label.Source.API
-        return UNCHANGED if is_firm else ticket
+        return UNCHANGED if ticket.is_firm else ticket
 
 
 def _known(row: Sequence[Any]) -> Known:
@@ -252,7 +253,8 @@ def write(
     newcomers = _write_new(plan.new, signatures, by=by, now=now, progress=progress)
     for batch in batches(plan.known, BATCH):
         for part in batches(known.pk for known, _, _ in batch if known.label is not None):
-            weaker = Label.objects.current().filter(ticket_id__in=part)
+            # Not what a person has said since: then the insert meets the constraint, and all is decided anew.
+            weaker = Label.objects.current().filter(ticket_id__in=part, source=Label.Source.API)
             weaker.update(ended_at=Greatest("created_at", Value(now)))  # a clock may have been set back
         _write_labels([(known.pk, category) for known, _, category in batch], by=by, now=now)
         newcomers += [

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from classifier import importing
 from classifier.importing import Plan, Refusal, Refusals
 from classifier.ml.text import banded
-from classifier.models import Category, Label, Split, Ticket, User
+from classifier.ml.validation import Finding
+from classifier.models import ApiKey, Category, Label, Split, Ticket, User
 from classifier.placing import Newcomer, Progress, place, unseen, wait_for_turn
 from classifier.reading import FileRow
 
@@ -33,46 +34,70 @@ class CategoryRetired(ValueError):
     """The category is not answered any more, so nothing new is labelled with it."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """A ticket's current label, and whether it was written just now or had said the same before."""
+
+    label: Label
+    is_new: bool
+
+
 def set_label(
-    ticket: Ticket, category: Category, *, source: str, by: User | None = None, now: datetime, seed: int = 0
-) -> Label:
+    ticket: Ticket,
+    category: Category,
+    *,
+    source: str,
+    by: User | None = None,
+    key: ApiKey | None = None,
+    now: datetime,
+    seed: int = 0,
+) -> Said:
     """The ticket's current label: the one it has, if that says the same, else a new one; the old one is ended.
 
+    by, key: who says it, a person or the client that holds the key.
     The same category from a source that outranks the label's replaces it as well, so that it counts for training. A
     ticket's first label also gives it its place (group and split); seed breaks ties between splits.
-    Raises LabelOutranked and CategoryRetired.
+    Raises LabelOutranked, CategoryRetired, and Ticket.DoesNotExist if it was deleted meanwhile.
     """
     if not category.active:
         raise CategoryRetired(
             f"A label needs an active category; {category.slug!r} is retired. Choose another, or activate it."
         )
-    return _twice(lambda: _set_label(ticket, category, source=source, by=by, now=now, seed=seed))
+    wanted = Label(ticket=ticket, category=category, source=source, by=by, key=key, created_at=now)
+
+    def write() -> Said:
+        wanted.pk = None  # the first try's, if this is the second
+        return _set_label(wanted, seed=seed)
+
+    return _twice(write)
 
 
-def _set_label(ticket: Ticket, category: Category, *, source: str, by: User | None, now: datetime, seed: int) -> Label:
+def _set_label(wanted: Label, *, seed: int) -> Said:
+    ticket = wanted.ticket
     bands = None
     if ticket.split is None:
         bands = banded([ticket.text])[0]
         wait_for_turn()  # before the ticket is locked: an import holds both in this order, too
     # One label at a time for a ticket, in a strength that keeps no answer from pointing at it. SQLite needs no lock.
-    split = Ticket.objects.select_for_update(no_key=True).values_list("split", flat=True).get(pk=ticket.pk)
+    places = Ticket.objects.select_for_update(no_key=True).values_list("split", "group")
+    ticket.split, ticket.group = places.get(pk=ticket.pk)
     label = Label.objects.current().select_related("category").filter(ticket=ticket).first()
     if label is not None:
-        gain = RANKS[Label.Source(source)] - RANKS[Label.Source(label.source)]
-        if label.category_id == category.pk and gain <= 0:
-            return label
+        gain = RANKS[Label.Source(wanted.source)] - RANKS[Label.Source(label.source)]
+        if label.category_id == wanted.category_id and gain <= 0:
+            return Said(label, is_new=False)
         if gain < 0:
             raise LabelOutranked(
-                f"Ticket {ticket.pk} is labelled {label.category.slug!r} by {label.source}, which outranks {source}. "
-                f"Leave it, or correct it as {label.source}."
+                f"Ticket {ticket.pk} is labelled {label.category.slug!r} by {label.source}, which outranks "
+                f"{wanted.source}. Leave it, or correct it as {label.source}."
             )
-        label.ended_at = max(now, label.created_at)  # a clock may have been set back
+        label.ended_at = max(wanted.created_at, label.created_at)  # a clock may have been set back
         label.save(update_fields=["ended_at"])
-    if bands is not None:
-        if split is None:
-            _place(ticket, category, bands=bands, seed=seed)
+    if ticket.split is None and bands is not None:
+        _place(ticket, wanted.category, bands=bands, seed=seed)
         ticket.refresh_from_db(fields=["split", "group"])
-    return Label.objects.create(ticket=ticket, category=category, source=source, by=by, created_at=now)
+    wanted.save(force_insert=True)
+    return Said(wanted, is_new=True)
 
 
 def _place(ticket: Ticket, category: Category, *, bands: NDArray[np.int64], seed: int) -> None:
@@ -97,7 +122,7 @@ def _twice(write: Callable[[], T]) -> T:
 class ImportReport:
     """What an import did, or, where nothing was kept, what it would have done.
 
-    n_labelled: tickets that were there without a label, or with one of the API that is confirmed now.
+    n_labelled: tickets that were there without a label, or with one of the API that is confirmed or corrected now.
     refusals: the first hundred in the file's order; n_refused_by_code counts all. notes: labels taken for others.
     per_category, per_split: the tickets that are new or newly labelled; per_split is empty if rows were refused.
     """
@@ -120,6 +145,14 @@ class ImportReport:
     def kept(self) -> bool:
         """Whether the database now has it."""
         return self.accepted and not self.dry_run
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The refusals that are named, as errors of a report on data."""
+        return tuple(
+            Finding(level="error", code=refusal.code, message=str(refusal), rows=(refusal.number,), count=1)
+            for refusal in self.refusals
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The report in plain JSON types, with "kept"."""

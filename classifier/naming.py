@@ -33,9 +33,11 @@ class CategoryNames:
         return self._slugs[category_id]
 
     def nearest(self, label: str) -> str | None:
-        """The slug or name that looks most like the label, for an error to propose."""
+        """The slug whose slug or name looks most like the label, for an error to propose."""
+        if len(label) > 2 * MAX_LENGTH:  # nothing looks like it, and comparing a megabyte takes a second
+            return None
         near = difflib.get_close_matches(label_key(label), self._categories, n=1, cutoff=0.7)
-        return near[0] if near else None
+        return self._categories[near[0]].slug if near else None
 
     def make(self, label: str) -> tuple[Category, bool]:
         """A category for a label that none is found for, unsaved, and whether it is new.

@@ -70,7 +70,7 @@ def database_away() -> Problem:
 
 def too_large(limit: int) -> Problem:
     return Problem(
-        413, "body_too_large", f"A body may have {limit} bytes at most; this one has more. Send fewer tickets."
+        413, "body_too_large", f"A body may have {limit} bytes at most; this one has more. Send less at once."
     )
 
 

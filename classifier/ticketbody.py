@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from classifier import bodies
 from classifier.ml.text import normalise
 from classifier.problems import FieldError, Problem
 
 MAX_TICKETS = 100
 MAX_CHARACTERS = 10_000
 MAX_EXTERNAL_ID = 200
-MAX_ERRORS = 20  # enough to mend a batch by; a hundred would only repeat themselves
 ITEM_FIELDS = frozenset({"text", "external_id"})
 SWITCHES = {"1": True, "true": True, "0": False, "false": False, "": False}
 
@@ -24,27 +23,6 @@ class TicketBody:
 
     texts: list[str]
     external_ids: list[str | None]
-
-
-def read_json(body: bytes) -> Any:
-    """The JSON of a body. Raises Problem 400 for anything that is no UTF-8 JSON, is too deep, or holds NaN."""
-    try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError:
-        raise Problem(
-            400, "not_utf8", "The body must be JSON in UTF-8; this one has bytes that are not UTF-8."
-        ) from None
-    except RecursionError:
-        raise Problem(
-            400, "json_too_deep", "The body is nested too deeply; a list of tickets has two levels."
-        ) from None
-    except ValueError as error:
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise Problem(400, "malformed_json", f"The body must be JSON; this one cannot be read{where}.") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def read_switch(query: Mapping[str, str], name: str) -> bool:
@@ -60,11 +38,13 @@ def read_switch(query: Mapping[str, str], name: str) -> bool:
 
 def read_tickets(body: bytes) -> TicketBody:
     """The tickets of a body. Raises Problem 400 that names every wrong field; the whole call is refused then."""
-    data = read_json(body)
+    data = bodies.read_json(body)
     if not isinstance(data, dict):
         raise _refusal([FieldError("body", "not_an_object", 'Wanted an object, {"tickets": ["..."]}.')])
     errors = [
-        FieldError(_safe(name), "unknown_field", "Only `tickets` is known here.") for name in data if name != "tickets"
+        FieldError(bodies.shown(name), "unknown_field", "Only `tickets` is known here.")
+        for name in data
+        if name != "tickets"
     ]
     items = data.get("tickets")
     if not isinstance(items, list):
@@ -94,7 +74,9 @@ def _read_object(item: Any, position: int, errors: list[FieldError]) -> tuple[An
         return "", None
     for name in item.keys() - ITEM_FIELDS:
         errors.append(
-            FieldError(f"{where}.{_safe(name)}", "unknown_field", "Only `text` and `external_id` are known here.")
+            FieldError(
+                f"{where}.{bodies.shown(name)}", "unknown_field", "Only `text` and `external_id` are known here."
+            )
         )
     external_id = item.get("external_id")
     if external_id is not None and not _is_id(external_id):
@@ -150,17 +132,5 @@ def _check_twice(external_ids: list[str | None], errors: list[FieldError]) -> No
             seen.add(external_id)
 
 
-def _safe(name: str) -> str:
-    """A field's name as an error may show it: short, and plain ASCII."""
-    return name[:40].encode("ascii", "replace").decode("ascii")
-
-
 def _refusal(errors: list[FieldError]) -> Problem:
-    first = errors[0]
-    more = f" ({len(errors)} errors in all)" if len(errors) > 1 else ""
-    return Problem(
-        400,
-        "invalid_input",
-        f"{first.field}: {first.detail}{more} Nothing was answered or stored; mend the call and send it again.",
-        errors[:MAX_ERRORS],
-    )
+    return bodies.refusal(errors, mend="Nothing was answered or stored; mend the call and send it again.")

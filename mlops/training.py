@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.labelling import ImportReport, import_tickets
+from classifier.labelling import import_tickets
 from classifier.ml import artifact
 from classifier.ml.scoring import Scores
 from classifier.ml.validation import Finding, Report
@@ -91,6 +91,7 @@ def settings_that_shape(recipe: str) -> dict[str, Any]:
         "recipe": recipe,
         "seed": settings.SEED,
         "min_tickets_per_category": settings.MIN_TICKETS_PER_CATEGORY,
+        "train_on_api_labels": settings.TRAIN_ON_API_LABELS,
     }
 
 
@@ -194,11 +195,7 @@ def _prove(fitted: Fitted, texts: Sequence[str]) -> None:
 def _bring_in(rows: Sequence[FileRow], *, by: User | None, steps: Progress) -> tuple[Finding, ...]:
     """Imports the rows of a file, all or none; gives what was refused as errors of the report."""
     steps(f"import {len(rows):,} rows")
-    report: ImportReport = import_tickets(rows, by=by, seed=settings.SEED)
-    return tuple(
-        Finding(level="error", code=refusal.code, message=str(refusal), rows=(refusal.number,), count=1)
-        for refusal in report.refusals
-    )
+    return import_tickets(rows, by=by, seed=settings.SEED).findings
 
 
 def _why_rejected(report: Report) -> str:

@@ -193,6 +193,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "A ticket's text in, a category with an honest confidence out.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "LabelSource": "classifier.models.Label.Source",
+        "TicketSource": "classifier.models.Ticket.Source",
+    },
     "SERVE_PERMISSIONS": ["classifier.authentication.HasScope"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -234,6 +238,7 @@ RECIPE = read("RECIPE")
 SEED = read("SEED")
 IMBALANCE_RATIO = read("IMBALANCE_RATIO")
 MIN_TICKETS_PER_CATEGORY = read("MIN_TICKETS_PER_CATEGORY")
+TRAIN_ON_API_LABELS = read("TRAIN_ON_API_LABELS")
 AUTO_PROMOTE = read("AUTO_PROMOTE")
 GATE_MIN_MACRO_F1 = read("GATE_MIN_MACRO_F1")
 GATE_MIN_GAIN = read("GATE_MIN_GAIN")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import excerpt, link, moment, paragraph, share
+from classifier.admin.cells import excerpt, link, moment, paragraph, said_by, share
 from classifier.models import Label, Prediction, Ticket
 
 created = moment("created_at", "created")
@@ -67,14 +67,18 @@ class LabelAdmin(OfTicketAdmin):
     """Who said what is right for a ticket, from when to when. A label is set on its ticket's page."""
 
     empty = "No label yet. Set one on a ticket's page, or import labelled tickets with manage.py import_tickets FILE."
-    list_display = ("category", "number", "beginning", "from_source", "by", created, ended)
+    list_display = ("category", "number", "beginning", "from_source", "who", created, ended)
     list_filter = (Standing, "source", "category", "created_at")
-    list_select_related = ("category", "by", "ticket")
-    fields = ("category", "number", "whole", "from_source", "by", created, ended)
+    list_select_related = ("category", "by", "key", "ticket")
+    fields = ("category", "number", "whole", "from_source", "who", created, ended)
 
     @display(description="source", label=SOURCE_COLOURS)
     def from_source(self, label: Label) -> str:
         return label.source
+
+    @display(description="by")
+    def who(self, label: Label) -> str:
+        return said_by(label)
 
 
 @admin.register(Prediction)

@@ -14,6 +14,8 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.decorators import display
 
+from classifier.models import Label
+
 NOTHING = "-"  # as Unfold shows an empty column
 EXCERPT_CHARACTERS = 90
 
@@ -81,6 +83,13 @@ def link(row: Model | None, words: str = "", *, page: str = "") -> str:
         reverse(name, args=[page or quote(row.pk)]),
         words or str(row),
     )
+
+
+def said_by(row: Label) -> str:
+    """Whose word a label is: the person's, or that of whoever holds the key."""
+    if row.by is not None:
+        return str(row.by)
+    return NOTHING if row.key is None else f"key “{row.key.name}”"
 
 
 def code(text: str, length: int = 0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Exists, Max, Model, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest
@@ -14,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier import labelling
 from classifier.admin.base import CarefulAdmin, Deletion, bounded, number_in
-from classifier.admin.cells import NOTHING, excerpt, link, moment, paragraph, share, when
+from classifier.admin.cells import NOTHING, excerpt, link, moment, paragraph, said_by, share, when
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -202,7 +203,7 @@ class TicketAdmin(CarefulAdmin):
         category = form.decided
         if category is not None:
             reviewer = Label.Source.REVIEWER
-            labelling.set_label(obj, category, source=reviewer, by=request.user, now=timezone.now())
+            labelling.set_label(obj, category, source=reviewer, by=request.user, now=timezone.now(), seed=settings.SEED)
 
     def sheet(self, row: Ticket) -> Sheet:
         return Sheet(tables=(said_of(row), predicted_of(row)))
@@ -227,7 +228,7 @@ def matching(queryset: QuerySet, words: list[str]) -> list[int]:
 
 
 def said_of(ticket: Ticket) -> Table:
-    labels = ticket.labels.select_related("category", "by")[:SHOWN_ROWS]
+    labels = ticket.labels.select_related("category", "by", "key")[:SHOWN_ROWS]
     return Table(
         title="Labels",
         headers=("Category", "Source", "By", "From", "Until"),
@@ -235,7 +236,7 @@ def said_of(ticket: Ticket) -> Table:
             (
                 row.category,
                 row.source,
-                row.by or NOTHING,
+                said_by(row),
                 when(row.created_at),
                 "now" if row.ended_at is None else when(row.ended_at),
             )

@@ -16,12 +16,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from classifier import authentication, inference, problems, storing, ticketbody
+from classifier import authentication, bodies, inference, problems, storing, ticketbody
 from classifier.authentication import Caller
 from classifier.models import IdempotentAnswer, Scope
 from classifier.problems import Problem
 
-MAX_BODY = 1024 * 1024  # bytes
 MAX_IDEMPOTENCY_KEY = 200
 EXPLAINED = 10  # terms a ticket
 
@@ -104,7 +103,7 @@ def _problem_of(error: Exception) -> Problem | None:
 
 def _predict(request: HttpRequest, caller: Caller) -> HttpResponse:
     started = getattr(request, "started", None) or time.perf_counter()
-    body = _read_body(request)
+    body = bodies.read_body(request)
     probabilities = ticketbody.read_switch(request.GET, "probabilities")
     explain = ticketbody.read_switch(request.GET, "explain")
     facts = storing.RequestFacts(
@@ -128,15 +127,6 @@ def _predict(request: HttpRequest, caller: Caller) -> HttpResponse:
     else:
         content = _once(request, caller, key, body, answer)
     return HttpResponse(content, content_type="application/json")
-
-
-def _read_body(request: HttpRequest) -> bytes:
-    if request.content_type != "application/json":
-        raise Problem(415, "not_json", "The Content-Type must be application/json; this one is not.")
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > MAX_BODY:
-        raise problems.too_large(MAX_BODY)
-    return request.body
 
 
 def _once(request: HttpRequest, caller: Caller, key: str, body: bytes, answer: Callable[[], str]) -> str:

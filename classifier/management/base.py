@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, TypeVar
@@ -51,6 +52,7 @@ class TicketclfCommand(BaseCommand):
         """Runs the command as from a shell: what is expected to go wrong ends in one line and an exit code."""
         try:
             super().run_from_argv(argv)
+            self.stdout.flush()  # here, where a reader that went away is met in peace, and not at Python's end
         except (Refused, BadUsage) as error:
             self._fail(str(error), exit_code=error.exit_code)
         except (OperationalError, ProgrammingError) as error:
@@ -62,6 +64,9 @@ class TicketclfCommand(BaseCommand):
                 "manage.py migrate (--traceback shows the place).",
                 exit_code=BAD_USAGE,
             )
+        except BrokenPipeError:  # `| head` has seen enough; what is left unsaid goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(141) from None  # 128 + SIGPIPE, as shells have it
         except KeyboardInterrupt:
             self._fail("Stopped.", exit_code=130)  # 128 + SIGINT, as shells have it
 

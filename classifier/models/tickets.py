@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -126,8 +127,8 @@ class LabelQuerySet(models.QuerySet["Label"]):
         return self.filter(ended_at=None)
 
     def for_training(self) -> LabelQuerySet:
-        """Current labels that a person stands behind, of real tickets of active categories."""
-        return self.current().filter(source__in=Label.CONFIRMED, ticket__is_demo=False, category__active=True)
+        """Current labels that may train, of real tickets of active categories."""
+        return self.current().filter(source__in=Label.training_sources(), ticket__is_demo=False, category__active=True)
 
 
 class Label(models.Model):
@@ -164,6 +165,11 @@ class Label(models.Model):
 
     def __str__(self) -> str:
         return f"{self.category} for ticket {self.ticket_id}"
+
+    @classmethod
+    def training_sources(cls) -> tuple[str, ...]:
+        """The sources whose labels train: those that a person stands behind and, where a setting says so, the API."""
+        return (*cls.CONFIRMED, cls.Source.API) if settings.TRAIN_ON_API_LABELS else cls.CONFIRMED
 
 
 class Prediction(models.Model):

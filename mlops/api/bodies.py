@@ -11,11 +11,11 @@ from django.db import models
 from django.http import QueryDict
 from rest_framework.request import Request
 
+from classifier import bodies
 from classifier.models import ApiKey, User
 from classifier.problems import FieldError, Problem
-from classifier.ticketbody import read_json
 
-MAX_BODY = 16 * 1024  # bytes: a reason and a few words
+MEND = "Mend it and send the call again."
 MAX_REASON = 2000  # characters
 PAGE = 50
 LARGEST_PAGE = 200
@@ -24,10 +24,11 @@ LARGEST_ID = 2**63 - 1
 
 @dataclass(frozen=True)
 class Field:
-    """A field that a body may have: its type in words, and whether a value is of it."""
+    """A field that a body may have: its type, the same in words, and a value of it as JSON."""
 
     kind: type
     wanted: str
+    example: str
     required: bool = False
     choices: tuple[str, ...] = ()
 
@@ -38,26 +39,12 @@ def read_object(request: Request, fields: Mapping[str, Field]) -> dict[str, Any]
     Raises Problem 400 that names every wrong field, 413 and 415.
     """
     raw = request._request
-    length = raw.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > MAX_BODY:
-        raise Problem(413, "body_too_large", f"The body may have {MAX_BODY} bytes at most; this one has more.")
-    if not raw.body:
-        data: Any = {}
-    elif raw.content_type != "application/json":
-        raise Problem(415, "not_json", "The Content-Type must be application/json; this one is not.")
-    else:
-        data = read_json(raw.body)
-    if not isinstance(data, dict):
-        raise refusal([FieldError("body", "not_an_object", "Wanted an object of fields and values.")])
-    known = ", ".join(fields)
-    errors = [
-        FieldError(name[:40].encode("ascii", "replace").decode(), "unknown_field", f"Known here are: {known}.")
-        for name in data
-        if name not in fields
-    ]
+    example = ", ".join(f'"{name}": {field.example}' for name, field in fields.items())
+    data = bodies.read_object(raw, fields=fields, example=f"{{{example}}}") if raw.body else {}
+    errors: list[FieldError] = []
     found = {name: _checked(name, field, data.get(name), errors) for name, field in fields.items()}
     if errors:
-        raise refusal(errors)
+        raise bodies.refusal(errors, mend=MEND)
     return found
 
 
@@ -84,9 +71,8 @@ def _is_storable(text: str) -> bool:
     return "\x00" not in text and len(text) <= MAX_REASON
 
 
-def refusal(errors: list[FieldError]) -> Problem:
-    first = errors[0]
-    return Problem(400, "invalid_input", f"{first.field}: {first.detail} Mend it and send the call again.", errors)
+def _refused(name: str, detail: str) -> Problem:
+    return bodies.refusal([FieldError(name, "invalid", detail)], mend=MEND)
 
 
 # --- The query ------------------------------------------------------------------------------------
@@ -105,7 +91,7 @@ def _whole(query: QueryDict, name: str, *, default: int, largest: int) -> int:
     if value is None:
         return default
     if not (value.isascii() and value.isdecimal() and len(value) < 20 and 1 <= int(value) <= largest):
-        raise refusal([FieldError(name, "invalid", f"Wanted a whole number from 1 to {largest}.")])
+        raise _refused(name, f"Wanted a whole number from 1 to {largest}.")
     return int(value)
 
 
@@ -113,7 +99,7 @@ def choice(query: QueryDict, name: str, choices: list[str]) -> str | None:
     """One of the choices, or None if the query does not have the name."""
     value = query.get(name)
     if value is not None and value not in choices:
-        raise refusal([FieldError(name, "invalid", f"Wanted one of: {', '.join(choices)}.")])
+        raise _refused(name, f"Wanted one of: {', '.join(choices)}.")
     return value
 
 
@@ -129,7 +115,7 @@ def moment(query: QueryDict, name: str) -> datetime | None:
             found = datetime.fromisoformat(value.strip())
         except ValueError:
             wanted = "Wanted a moment such as 2026-11-24T09:30:00Z."
-            raise refusal([FieldError(name, "invalid", wanted)]) from None
+            raise _refused(name, wanted) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

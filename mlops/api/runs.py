@@ -24,9 +24,9 @@ from mlops.runs import Order, RunInProgress
 
 KINDS = tuple(TrainingRun.Kind.values)
 FIELDS = {
-    "kind": Field(str, f"one of: {', '.join(KINDS)}", choices=KINDS),
-    "recipe": Field(str, f"one of: {', '.join(training.RECIPES)}", choices=training.RECIPES),
-    "reason": Field(str, "a sentence that says why"),
+    "kind": Field(str, f"one of: {', '.join(KINDS)}", '"retrain"', choices=KINDS),
+    "recipe": Field(str, f"one of: {', '.join(training.RECIPES)}", '"word_char"', choices=training.RECIPES),
+    "reason": Field(str, "a sentence that says why", '"..."'),
 }
 HEAVY = ("metrics", "parameters", "validation", "log", "steps", "verdict")
 HEAVY_OF_OTHERS = ("version__metrics", "version__parameters", "version__validation_answers", "dataset__members")

@@ -19,8 +19,8 @@ from mlops.api.bodies import Field, choice, moment, page, read_object, said_by
 from mlops.models import Promotion
 
 NUMBER = "the number of the version that is in production as far as you know, 0 for none"
-REASON = Field(str, "a sentence that says why", required=True)
-EXPECTED = Field(int, NUMBER)
+REASON = Field(str, "a sentence that says why", '"..."', required=True)
+EXPECTED = Field(int, NUMBER, "1")
 MAY_FORCE = "mlops.force_promotion"
 HEAVY = ("metrics", "parameters", "validation_answers", "thresholds")
 
@@ -75,7 +75,7 @@ class PromoteView(APIView):
         `expected_production` refuses with 409 if another version is there by now. `force` goes over the gate's head:
         only a signed-in person with the permission may, and it is recorded.
         """
-        force = Field(bool, "true or false")
+        force = Field(bool, "true or false", "false")
         body = read_object(request, {"reason": REASON, "expected_production": EXPECTED, "force": force})
         caller = caller_of(request)
         if body["force"] and not (caller.user is not None and caller.user.has_perm(MAY_FORCE)):

@@ -8,7 +8,9 @@ from typing import Any
 from classifier.management.base import TicketclfCommand
 from classifier.models import ModelVersion
 from mlops.evaluation import SPLITS
+from mlops.gathering import Reason
 from mlops.models import Promotion, TrainingRun
+from mlops.rehearsing import Rehearsal
 
 HEADLINES = (
     ("accuracy", "accuracy"),
@@ -97,6 +99,39 @@ def trained(run: TrainingRun, version: ModelVersion) -> list[str]:
         *warnings(run),
         run.outcome,
     ]
+
+
+def rehearsed(found: Rehearsal) -> list[str]:
+    """What a training would be given."""
+    used, left_out = found.tally.used, found.tally.left_out
+    slugs = sorted({slug for counts in used.values() for slug in counts})
+    width = max(len("category"), *(len(slug) for slug in slugs)) if slugs else len("category")
+    counts = [
+        f"  {slug:<{width}}" + "".join(f"{used[split][slug]:>12,}" for split in SPLITS) + f"{sum_of(used, slug):>12,}"
+        for slug in slugs
+    ]
+    totals = "".join(f"{sum(used[split].values()):>12,}" for split in SPLITS) + f"{found.tally.n_used:>12,}"
+    findings = [f"{finding.level.capitalize()}: {finding.message}" for finding in found.report.findings]
+    return [
+        "Dry run: nothing is trained or kept.",
+        *([f"  of {found.imported.n_rows:,} rows of the file {found.imported.n_new:,} would be new tickets"]
+          if found.imported else []),
+        "",
+        f"  {'category':<{width}}" + "".join(f"{split:>12}" for split in (*SPLITS, "all")),
+        *counts,
+        f"  {'all':<{width}}{totals}",
+        "",
+        f"{found.tally.n_left_out:,} tickets would be left out",
+        *(f"  {left_out[reason]:>9,}  {reason.label}" for reason in Reason if left_out[reason]),
+        "",
+        f"Fingerprint  {found.report.fingerprint}",
+        f"retrain would {'skip' if found.would_skip else 'train'}. {found.why}",
+        *findings,
+    ]  # fmt: skip
+
+
+def sum_of(used: Mapping[str, Mapping[str, int]], slug: str) -> int:
+    return sum(used[split][slug] for split in SPLITS)
 
 
 def warnings(run: TrainingRun) -> list[str]:

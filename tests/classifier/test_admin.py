@@ -45,7 +45,7 @@ def name_of(row: Any) -> str:
 
 def label_as(ticket: Ticket, slug: str, source: str = Label.Source.IMPORT) -> Label:
     category = factories.make_categories([slug])[0]
-    return labelling.set_label(ticket, category, source=source, now=timezone.now())
+    return labelling.set_label(ticket, category, source=source, now=timezone.now()).label
 
 
 def fill() -> None:
@@ -400,6 +400,19 @@ def test_saving_a_label_that_a_program_set_confirms_it(at):
     at.post(address(Ticket, "change", ticket.pk), {"label": label.category_id})
 
     assert Label.objects.current().get(ticket=ticket).source == Label.Source.REVIEWER
+
+
+def test_pages_say_whose_word_a_label_is(at, boss):
+    ticket, key = factories.make_ticket(), factories.make_key("label", name="help desk")[0]
+    category = factories.make_categories(["billing"])[0]
+    labelling.set_label(ticket, category, source="api", key=key, now=timezone.now())
+    labelling.set_label(ticket, category, source="reviewer", by=boss, now=timezone.now())
+
+    pages = [at.get(address(Label)), at.get(address(Ticket, "change", ticket.pk))]
+
+    for page in pages:
+        assert "key “help desk”" in page.content.decode()
+        assert "reviewer" in page.content.decode()
 
 
 def test_label_cannot_be_taken_away(at):

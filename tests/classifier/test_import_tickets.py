@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, OperationalError, connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from classifier import importing
 from classifier.labelling import ImportReport, import_tickets, set_label
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.management.commands.import_tickets import Command
 from classifier.models import Category, Label, Ticket, TicketBand
+from classifier.placing import unseen
 from classifier.reading import Fault, FileRow
 from tests.factories import make_categories, make_ticket, make_user
 
@@ -113,6 +115,42 @@ def test_import_confirms_a_label_of_the_api(categories: dict[str, Category]) -> 
     assert (report.n_labelled, again.n_unchanged) == (1, 1)
     assert list(Label.objects.order_by("pk").values_list("source", "ended_at")) == [("api", NOW), ("import", None)]
     assert TicketBand.objects.count() == 16
+
+
+def test_import_corrects_a_label_of_the_api(categories: dict[str, Category]) -> None:
+    set_label(make_ticket("Where is it?"), categories["billing"], source="api", now=NOW)
+
+    report = run(("Where is it?", "shipping"), ("where is it?", "shipping"), ("WHERE is it?", "general"), skip_bad=True)
+
+    assert (report.n_labelled, report.n_unchanged, codes(report)) == (1, 1, [(4, "conflict")])
+    assert list(Label.objects.order_by("pk").values_list("category__slug", "source", "ended_at")) == [
+        ("billing", "api", NOW),
+        ("shipping", "import", None),
+    ]
+
+
+def test_import_goes_by_the_firm_label_where_two_tickets_have_the_text(categories: dict[str, Category]) -> None:
+    set_label(make_ticket("Where is it?"), categories["billing"], source="api", now=NOW)
+    set_label(make_ticket("where is it?"), categories["shipping"], source="agent", now=NOW)
+
+    report = run(("Where is it?", "shipping"), ("where is IT?", "billing"), skip_bad=True)
+
+    assert (report.n_unchanged, report.n_labelled, codes(report)) == (1, 0, [(3, "conflict")])
+
+
+def test_import_does_not_end_what_a_person_said_meanwhile(categories: dict[str, Category]) -> None:
+    ticket = make_ticket("Where is it?")
+    set_label(ticket, categories["billing"], source="api", now=NOW)
+    _, entries, _ = importing.collect(rows(("Where is it?", "shipping")))
+    plan = importing.decide(entries, create_categories=False)
+    set_label(ticket, categories["general"], source="reviewer", now=NOW)
+
+    with pytest.raises(IntegrityError), transaction.atomic():  # import_tickets decides anew then
+        importing.write(plan, signatures={}, by=None, now=NOW, seed=0, progress=unseen)
+    report = run(("Where is it?", "shipping"))
+
+    assert codes(report) == [(2, "conflict")]
+    assert Label.objects.current().get().source == "reviewer"
 
 
 def test_import_puts_near_duplicates_into_one_split_and_joins_those_that_stand(categories: dict[str, Category]) -> None:
@@ -217,7 +255,7 @@ def test_import_refuses_bad_rows_with_line_and_mend(categories: dict[str, Catego
 
 
 def test_import_reports_the_same_text_with_another_label_as_a_conflict(categories: dict[str, Category]) -> None:
-    set_label(make_ticket("Refund"), categories["billing"], source="api", now=NOW)
+    set_label(make_ticket("Refund"), categories["billing"], source="agent", now=NOW)
 
     report = run(("refund", "general"), ("Hello", "general"), ("hello", "technical"), ("REFUND", "general", "X"))
 
@@ -311,7 +349,7 @@ def test_import_tries_again_when_another_was_faster() -> None:
 
 def test_import_compares_a_text_whose_label_went_meanwhile(categories: dict[str, Category]) -> None:
     ticket = make_ticket("Hello")
-    label = set_label(ticket, categories["general"], source="agent", now=NOW)
+    label = set_label(ticket, categories["general"], source="agent", now=NOW).label
     begun = []
 
     def rival(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

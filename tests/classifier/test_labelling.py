@@ -30,7 +30,7 @@ def categories(db: None) -> dict[str, Category]:
 
 
 def label(ticket: Ticket, category: Category, source: str = "agent", *, now: datetime = NOW, **more: Any) -> Label:
-    return set_label(ticket, category, source=source, now=now, **more)
+    return set_label(ticket, category, source=source, now=now, **more).label
 
 
 def place(text: str, *, split: str, category: Category) -> Ticket:

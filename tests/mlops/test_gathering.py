@@ -7,6 +7,7 @@ import pytest
 from classifier.models import Category, Label, Ticket
 from mlops import gathering
 from mlops.models import Dataset, Frozen
+from mlops.training import settings_that_shape
 from tests import factories
 from tests.mlops.making import NOW, label_tickets
 
@@ -41,6 +42,17 @@ def test_gather_takes_current_confirmed_labels_that_have_a_split():
     assert len(material.labelled) == 14
     assert material.categories == ("billing", "shipping")
     assert material.left_out == ()
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(False, 14), (True, 15)])
+def test_gather_takes_labels_of_a_key_alone_only_where_a_setting_says_so(settings, wanted, expected):
+    settings.TRAIN_ON_API_LABELS = wanted
+    label_tickets(7, categories=("billing", "shipping"))
+    by_api = factories.make_ticket("by api", split="train", group=0)
+    Label.objects.create(ticket=by_api, category=Category.objects.get(slug="billing"), source="api")
+
+    assert len(gathering.gather().labelled) == expected
+    assert settings_that_shape("word_char")["train_on_api_labels"] is wanted
 
 
 def test_gather_leaves_out_small_empty_and_one_sided_categories_with_a_warning():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from datetime import timedelta
 
@@ -316,8 +317,28 @@ def test_trainings_have_a_queue_of_their_own():
 
 
 def test_beat_looks_after_runs_twice_a_minute():
+    from django.apps import apps
     from django_celery_beat.models import PeriodicTask
 
-    task = PeriodicTask.objects.get(task="mlops.tasks.look_after_runs")
+    bell = importlib.import_module("mlops.migrations.0005_bell")
+    for _ in range(2):  # a second time adds nothing
+        bell.ring(apps, None)
 
+    task = PeriodicTask.objects.get(task="mlops.tasks.look_after_runs")
     assert (task.enabled, task.interval.every, task.interval.period) == (True, 30, "seconds")
+
+    bell.fall_silent(apps, None)
+    assert not PeriodicTask.objects.filter(task="mlops.tasks.look_after_runs").exists()
+
+
+def test_every_thread_sends_by_our_celery_application():
+    from celery import current_app
+
+    from ticketclf.celery import app
+
+    found = []
+    thread = threading.Thread(target=lambda: found.append(current_app.main))
+    thread.start()
+    thread.join()
+
+    assert found == [app.main]

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from classifier.management.base import Refused, TicketclfCommand
-from mlops import retraining, training
+from mlops import rehearsing, retraining, training
 from mlops.management import tables
 from mlops.management.telling import failures_in_one_line, plainly
 from mlops.models import TrainingRun
@@ -36,8 +36,18 @@ class Command(TicketclfCommand):
             help="A CSV or JSONL file of tickets (text, label) to import first, all or none, as import_tickets does; "
             "its labels must be categories that exist. The training is then on all labelled tickets, not on it alone.",
         )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Train nothing and make no run: count the tickets that would be used and, by reason, those that would "
+            "not, validate them, and say whether retrain would skip them as unchanged. With --data the import is "
+            "tried, too, and undone.",
+        )
 
-    def handle(self, *, recipe: str | None, data: Path | None, **_options: Any) -> None:
+    def handle(self, *, recipe: str | None, data: Path | None, dry_run: bool, **_options: Any) -> None:
+        if dry_run:
+            self._rehearse(recipe, data)
+            return
         with failures_in_one_line():
             run = training.train(
                 trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=plainly(self.stderr)
@@ -49,3 +59,11 @@ class Command(TicketclfCommand):
         run.version.refresh_from_db()
         self.say(*tables.trained(run, run.version))
         self.print_json(tables.run_as_dict(run))
+
+    def _rehearse(self, recipe: str | None, data: Path | None) -> None:
+        with failures_in_one_line():
+            found = rehearsing.rehearse(recipe=recipe, data=data)
+        self.say(*tables.rehearsed(found))
+        self.print_json(found.as_dict())
+        if not found.report.ok:
+            raise Refused("These labelled tickets cannot be trained on.")
