@@ -14,6 +14,8 @@ HEADLINES = (
     ("macro_precision", "macro precision"),
     ("macro_recall", "macro recall"),
     ("macro_f1", "macro F1"),
+    ("weighted_precision", "weighted precision"),
+    ("weighted_recall", "weighted recall"),
     ("weighted_f1", "weighted F1"),
     ("log_loss", "log-loss"),
     ("calibration_error", "calibration error"),
@@ -27,12 +29,19 @@ def facts(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def headlines(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A table of the scores over all categories, a column for each split; one alone needs no heading."""
+    """A table of the scores over all categories, a column for each split; one alone has its 95 % intervals beside it.
+
+    Scores that were stored before there were intervals are shown without.
+    """
     width = max(len(text) for _, text in HEADLINES)
     lines = [f"  {'':<{width}}" + "".join(f"{name:>12}" for name in columns)] if len(columns) > 1 else []
+    alone = next(iter(columns.values())).get("intervals", {}) if len(columns) == 1 else {}
+    if alone:
+        lines = [f"  {'':<{width}}{'':>12}     95 % interval"]
     for key, text in HEADLINES:
         cells = ("-" if scores[key] is None else f"{scores[key]:.3f}" for scores in columns.values())
-        lines.append(f"  {text:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+        ends = f"  {alone[key]['low']:.3f} to {alone[key]['high']:.3f}" if key in alone else ""
+        lines.append(f"  {text:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + ends)
     return lines
 
 
