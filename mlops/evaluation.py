@@ -59,14 +59,14 @@ def own_tickets(version: ModelVersion, split: str) -> Tickets:
     return frozen_tickets(dataset_of(version), SPLITS if split == ALL else (split,))
 
 
-def evaluate_tickets(model: TextModel, tickets: Tickets) -> Scores:
-    """The model's scores on tickets. Raises NothingToScore if there are none."""
+def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RESAMPLES) -> Scores:
+    """The model's scores on tickets; without resamples, no intervals. Raises NothingToScore if there are none."""
     if not tickets.texts:
         raise NothingToScore(
             "Scoring needs at least one labelled ticket; there is none. Import some, or name another split."
         )
     answers = model.predict(tickets.texts)
-    return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=RESAMPLES)
+    return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=resamples)
 
 
 def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:

@@ -199,9 +199,14 @@ def averages(hits: ArrayLike, support: ArrayLike, guessed: ArrayLike) -> dict[st
     return found
 
 
+def bin_of(confidences: Numbers) -> Counts:
+    """The place of each confidence's bin, 0 to 14; a bin is open below and closed above."""
+    return np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
 def reliability(confidences: Numbers, right: NDArray[np.bool_]) -> tuple[Bin, ...]:
     """All 15 bins, the empty ones too, so that a chart has every bar. 0.0 falls into the first."""
-    which = np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    which = bin_of(confidences)
     counts = np.bincount(which, minlength=BINS)
     confidence = _ratio(np.bincount(which, weights=confidences, minlength=BINS), counts)
     accuracy = _ratio(np.bincount(which, weights=right, minlength=BINS), counts)
@@ -260,11 +265,11 @@ def _per_category(names: Sequence[str], confusion: Counts, *, n_known: int) -> d
 
 def _intervals(confusion: Counts, losses: Numbers | None, *, n_known: int, resamples: int) -> dict[str, Interval]:
     cells = confusion.nonzero()
-    found = intervals(confusion[cells], _of_cells(*cells, n_names=len(confusion), n_known=n_known), resamples=resamples)
+    found = intervals(confusion[cells], of_cells(*cells, n_names=len(confusion), n_known=n_known), resamples=resamples)
     return found if losses is None else {**found, "log_loss": mean_interval(losses, resamples=resamples)}
 
 
-def _of_cells(rows: Counts, columns: Counts, *, n_names: int, n_known: int) -> Statistics:
+def of_cells(rows: Counts, columns: Counts, *, n_names: int, n_known: int) -> Statistics:
     """Accuracy and the averages of drawn cells of a confusion. A category that no draw has is left out of its mean."""
     hit = (rows == columns) & (rows < n_known)
     of_truth, of_guess, of_hit = membership(rows, n_names), membership(columns, n_names), membership(rows[hit], n_names)

@@ -57,8 +57,12 @@ def categories(scores: Mapping[str, Any]) -> list[str]:
 
 
 def rules(verdict: Mapping[str, Any]) -> list[str]:
-    """The gate's rules, each with whether it is met; verdict is Verdict.as_dict()."""
-    return [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
+    """The gate's rules, each with whether it is met, and which tickets decided; verdict is Verdict.as_dict()."""
+    lines = [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
+    if verdict.get("n_tickets"):
+        both = f", {verdict['n_compared']:,} of them answered by both versions" if verdict["production"] else ""
+        lines.append(f"  judged on {verdict['n_tickets']:,} test tickets of dataset {verdict['dataset']}{both}")
+    return lines
 
 
 def trained(run: TrainingRun, version: ModelVersion) -> list[str]:

@@ -313,6 +313,7 @@ def test_promote_puts_a_version_into_production(tickets):
     assert ended.code == 0
     assert "Version 2 is in production, instead of version 1." in text
     assert "met      On the same 6 test tickets" in text
+    assert "judged on 6 test tickets of dataset 1, 6 of them answered by both versions" in text
     assert Promotion.objects.get().reason == "Better."
 
 
