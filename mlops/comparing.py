@@ -20,9 +20,9 @@ from classifier.ml.comparison import honest_calibration_error, macro_f1_gain
 from classifier.ml.scoring import Scores, calibration_error, reliability, score
 from classifier.models import Category, ModelVersion
 from mlops import timing
-from mlops.evaluation import TRAINED_ON, NothingToScore, Tickets
+from mlops.evaluation import TRAINED_ON, NothingToScore, Tickets, digests_of, ids_of
 from mlops.models import Dataset
-from mlops.rules import Rule, at_least, at_most, more_than
+from mlops.rules import Rule, at_least, at_most, more_than, signed
 
 if TYPE_CHECKING:
     from classifier.ml.model import TextModel
@@ -129,7 +129,7 @@ def gain(both: Pair) -> Rule:
     ours, theirs, wanted = both.ours.scores.macro_f1, both.theirs.scores.macro_f1, settings.GATE_MIN_GAIN
     words = (
         f"On the same {len(both.texts):,} test tickets its macro-F1 is {ours:.3f} and that of {both.production} "
-        f"{theirs:.3f}: a gain of {ours - theirs:+.3f}, where more than {wanted:+.3f} is wanted."
+        f"{theirs:.3f}: a gain of {signed(ours - theirs)}, where more than {signed(wanted)} is wanted."
     )
     return more_than("gain", wanted, found=ours - theirs, words=words)
 
@@ -138,8 +138,8 @@ def likely_loss(both: Pair) -> Rule:
     """How much may be lost all the same, if other tickets had been drawn for the test."""
     found, wanted = macro_f1_gain(both.ours.truth, both.ours.labels, both.theirs.labels), settings.GATE_MAX_LIKELY_LOSS
     words = (
-        f"With other test tickets that gain would lie between {found.low:+.3f} and {found.high:+.3f} (95 %); its lower "
-        f"end may not lie below {-wanted:+.3f}."
+        f"With other test tickets that gain would lie between {signed(found.low)} and {signed(found.high)} (95 %); its "
+        f"lower end may not lie below {signed(-wanted)}."
     )
     return at_least("likely_loss", -wanted, found=found.low, words=words)
 
@@ -170,8 +170,8 @@ def calibration_loss(both: Pair) -> Rule:
     )
     honest = honest_calibration_error(both.ours.confidences)
     words = (
-        f"Its calibration error is {ours:.3f} and that of {both.production} {theirs:.3f}: {ours - theirs:+.3f}, where "
-        f"{wanted:+.3f} is the most."
+        f"Its calibration error is {ours:.3f} and that of {both.production} {theirs:.3f}: {signed(ours - theirs)}, "
+        f"where {signed(wanted)} is the most."
     )
     if ours - theirs > wanted and ours <= honest:
         words += (
@@ -212,15 +212,13 @@ def latency(both: Pair) -> Rule:
 
 
 def unseen_tickets(*datasets: Dataset) -> Rule:
-    """Whether no test ticket of the datasets is one that any of them trains on, by the tickets' ids."""
+    """Whether no test ticket of the datasets is one that any of them trains on, by its id and its normalised text."""
     learnt = {pk for dataset in datasets for pk in ids_of(dataset, *TRAINED_ON)}
-    seen = learnt.intersection(pk for dataset in datasets for pk in ids_of(dataset, "test"))
+    tested = {pk for dataset in datasets for pk in ids_of(dataset, "test")}
+    texts = set(digests_of(sorted(learnt)).values())
+    seen = (learnt & tested) | {pk for pk, digest in digests_of(sorted(tested - learnt)).items() if digest in texts}
     words = "No test ticket was trained on."
     if seen:
-        which = " and ".join(str(dataset) for dataset in datasets)
+        which = " and ".join(str(dataset) for dataset in sorted(set(datasets), key=lambda dataset: dataset.pk))
         words = f"Test tickets of {which} were trained on, {len(seen):,} of them, so that the scores flatter."
     return at_most("unseen_tickets", 0, found=len(seen), words=words)
-
-
-def ids_of(dataset: Dataset, *splits: str) -> list[int]:
-    return [pk for split in splits for ids in dataset.members.get(split, {}).values() for pk in ids]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -94,9 +94,18 @@ def count_seen(version: ModelVersion, texts: Iterable[str]) -> int:
 
     A ticket that was deleted since is not recognised any more.
     """
-    learnt = frozen_tickets(dataset_of(version), TRAINED_ON)
-    digests = {Ticket.digest(text) for text in learnt.texts}
+    digests = set(digests_of(ids_of(dataset_of(version), *TRAINED_ON)).values())
     return sum(Ticket.digest(text) in digests for text in texts)
+
+
+def digests_of(ids: Sequence[int]) -> dict[int, str]:
+    """The digest of the normalised text of each of these tickets that is there still."""
+    return dict(_columns(ids, "text_digest"))
+
+
+def _columns(ids: Sequence[int], column: str) -> Iterator[tuple[int, str]]:
+    for start in range(0, len(ids), IDS_A_QUERY):
+        yield from Ticket.objects.filter(pk__in=ids[start : start + IDS_A_QUERY]).values_list("pk", column)
 
 
 def library_warning(version: ModelVersion) -> str:
@@ -120,6 +129,11 @@ def dataset_of(version: ModelVersion) -> Dataset:
     return dataset
 
 
+def ids_of(dataset: Dataset, *splits: str) -> list[int]:
+    """The ids of the dataset's tickets of these splits, deleted ones too."""
+    return [pk for split in splits for ids in dataset.members.get(split, {}).values() for pk in ids]
+
+
 def frozen_tickets(dataset: Dataset, splits: Sequence[str]) -> Tickets:
     """The tickets of a dataset's splits, with the labels that they had then, ordered by split and id.
 
@@ -132,10 +146,7 @@ def frozen_tickets(dataset: Dataset, splits: Sequence[str]) -> Tickets:
     for split in splits:
         label_of = {pk: slug for slug, ids in dataset.members.get(split, {}).items() for pk in ids}
         ids = sorted(label_of)
-        found: dict[int, str] = {}
-        for start in range(0, len(ids), IDS_A_QUERY):
-            chunk = ids[start : start + IDS_A_QUERY]
-            found.update(Ticket.objects.filter(pk__in=chunk).values_list("pk", "text"))
+        found = dict(_columns(ids, "text"))
         left = [pk for pk in ids if pk in found]
         texts += [found[pk] for pk in left]
         truth += [label_of[pk] for pk in left]

@@ -30,6 +30,15 @@ class Rule:
         }
 
 
+def signed(number: float) -> str:
+    """A difference in words: three places, and no minus before a nothing.
+
+    >>> signed(-0.0401), signed(0.5), signed(-0.0)
+    ('-0.040', '+0.500', '+0.000')
+    """
+    return f"{round(number, 3) + 0.0:+.3f}"
+
+
 def at_least(name: str, wanted: float, *, found: float | None, words: str) -> Rule:
     """A rule that wants no less than a number. One that is missing or no number never meets it."""
     return _held(name, wanted, found, words, short=None if found is None else wanted - found)

@@ -182,8 +182,8 @@ VARIABLES: tuple[Variable, ...] = (
     # worth, each trained on its own 80 % of the tickets, every one against every other on 424 test tickets.
     # 0: any gain will do, as the interval below guards against luck; a tie never passes.
     Variable("GATE_MIN_GAIN", number(0, 1), "0", "Macro-F1 that a candidate must gain over production, more than this"),
-    # Equals differed by up to 0.017. At 0 a gain must be beyond chance, which there takes about 0.02: many a small
-    # step forward would be refused. Of any two versions in a row the second then is at worst so much worse.
+    # Equals differed by up to 0.017, so no less would let a small step forward pass. At 0 the gain must be beyond
+    # chance, which takes 0.01 to 0.02 there.
     Variable(
         "GATE_MAX_LIKELY_LOSS",
         number(0, 1),
@@ -201,7 +201,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     # Less often right than wrong, a category only takes tickets from the others.
     Variable("GATE_MIN_NEW_RECALL", number(0, 1), "0.5", "Least recall of a category that production does not know"),
-    # The vocabulary grows with the tickets and the time with it: from half of the shipped ones to all, 1.1 times.
+    # The vocabulary grows with the tickets and the time hardly: from half of the shipped ones to all, 1.06 times.
     Variable(
         "GATE_MAX_LATENCY_RATIO", number(1, 100), "1.5", "How many times production's time a single answer may take"
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from classifier.ml.model import Answers, TextModel
 from classifier.ml.pipeline import refit
-from classifier.models import Category, ModelArtifact, Ticket
+from classifier.models import Category, Label, ModelArtifact, Ticket
 from mlops import judging
 from mlops.models import Dataset, TrainingRun
 from tests import factories
@@ -178,6 +178,19 @@ def test_judge_finds_a_production_that_trained_on_the_test_tickets(many_tickets)
     Ticket.objects.filter(pk__in=moved).update(split="test")
 
     assert rule(judging.judge(make_trained()), "unseen_tickets").found == 4
+
+
+def test_judge_finds_the_text_of_a_test_ticket_under_another_id(many_tickets):
+    make_trained(poor_fit().model, status="production")
+    tested = Ticket.objects.filter(split="test").first()
+    category = tested.labels.get().category
+    twin = factories.make_ticket(f" {tested.text.upper()} ", split="train", group=0)
+    Label.objects.create(ticket=twin, category=category, source=Label.Source.IMPORT)
+
+    verdict = judging.judge(make_trained())
+
+    assert failed(verdict) == ["unseen_tickets"]
+    assert rule(verdict, "unseen_tickets").found == 1
 
 
 def test_judge_refuses_a_gain_that_ruins_a_category(many_tickets, settings):

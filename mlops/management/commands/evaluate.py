@@ -194,13 +194,13 @@ def _split(chosen: Chosen, split: str) -> Asked:
             f"A model file that is no version's here has no tickets of its own. {chosen.origin} Name some with --data."
         )
     tickets = evaluation.own_tickets(chosen.version, split)
-    learnt = evaluation.TRAINED_ON if split == evaluation.ALL else tuple({split} & {*evaluation.TRAINED_ON})
+    learnt = set(evaluation.ids_of(evaluation.dataset_of(chosen.version), *evaluation.TRAINED_ON))
     return Asked(
         tickets=tickets,
         what=split,
         prefix=evaluation.PREFIXES[split],
         left_out=tickets.missing,
-        seen=len(evaluation.frozen_tickets(evaluation.dataset_of(chosen.version), learnt).ids),
+        seen=len(learnt.intersection(tickets.ids)),
     )
 
 
