@@ -13,6 +13,7 @@ from classifier.inference import load
 from classifier.ml.bootstrap import RESAMPLES
 from classifier.ml.scoring import Scores, score
 from classifier.models import Category, ModelVersion, Ticket
+from classifier.naming import CategoryNames, UnusableLabel
 from mlops.drawing import draw_confusion
 from mlops.models import Dataset
 
@@ -70,18 +71,31 @@ def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RES
 
 
 def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:
-    """The rows of a file as tickets; labels are matched to categories after strip and casefold.
+    """The rows of a file as tickets; a label means the category that an import would take it for.
 
-    known: slugs of the model, besides those of our categories. Rows without a text or without a label are left out.
+    known: slugs of the model, which on another machine may be no categories of ours. A label that means none of them
+    stays as it is. Rows without a text or without a label are left out.
     """
-    slugs = {slug.casefold(): slug for slug in (*Category.objects.values_list("slug", flat=True), *known)}
+    ours = {category.slug: category for category in Category.objects.all()}
+    names = CategoryNames([*ours.values(), *(Category(slug=slug, name=slug) for slug in known if slug not in ours)])
     texts, truth = [], []
     for row in rows:
         text, label = (row.text or "").strip(), (row.label or "").strip()
         if text and label:
             texts.append(text)
-            truth.append(slugs.get(label.casefold(), label))
+            truth.append(_meaning(label, names))
     return Tickets(texts=tuple(texts), truth=tuple(truth))
+
+
+def _meaning(label: str, names: CategoryNames) -> str:
+    found = names.find(label)
+    if found is not None:
+        return found.slug
+    try:
+        category, is_new = names.make(label)  # the same but for hyphens and question marks
+    except UnusableLabel:
+        return label
+    return label if is_new else category.slug
 
 
 def evaluate_rows(model: TextModel, rows: Iterable[Row]) -> Scores:

@@ -9,7 +9,7 @@ import pytest
 
 from classifier.ml.scoring import score
 from classifier.ml.validation import Row
-from classifier.models import Ticket
+from classifier.models import Category, Ticket
 from mlops import evaluation
 from mlops.drawing import Layout, draw_confusion
 from mlops.evaluation import NothingToScore, Tickets
@@ -109,6 +109,24 @@ def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
     scores = evaluation.evaluate_rows(good_fit().model, rows)
 
     assert (scores.n_tickets, scores.accuracy) == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("Late parcels", "shipping"),  # a category's name
+        ("Billing?", "billing"),  # an import that makes categories makes this of it
+        ("card-arrival", "card_arrival"),  # only the model knows it
+        ("Refunds", "Refunds"),
+        ("???", "???"),
+    ],
+)
+def test_labels_of_a_file_mean_what_an_import_takes_them_for(label, meant):
+    Category.objects.create(slug="shipping", name="Late parcels")
+
+    tickets = evaluation.tickets_of_rows([Row(2, "Where is it?", label)], known=("billing", "card_arrival"))
+
+    assert tickets.truth == (meant,)
 
 
 def test_evaluate_rows_counts_a_label_the_model_does_not_know_as_wrong():
