@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from classifier.inference import load
+from classifier.ml.bootstrap import RESAMPLES
 from classifier.ml.scoring import Scores, score
 from classifier.models import Category, ModelVersion, Ticket
+from classifier.naming import CategoryNames, UnusableLabel
+from mlops.drawing import draw_confusion
 from mlops.models import Dataset
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from classifier.ml.model import TextModel
     from classifier.ml.validation import Row
 
 SPLITS = ("train", "validation", "test")
+TRAINED_ON = ("train", "validation")  # the last fit is on both
 ALL = "all"
 # The names that the original's reports had, so that scripts written for it find them.
 PREFIXES = {"train": "train", "validation": "val", "test": "test", ALL: "all"}
@@ -36,11 +35,15 @@ class NothingToScore(ValueError):
 
 @dataclass(frozen=True)
 class Tickets:
-    """Texts and what is right for them, in the order of the tickets' ids; missing: how many are gone since."""
+    """Texts and what is right for them, in the order of the tickets' ids; missing: how many are gone since.
+
+    ids: of the tickets, in the same order; empty for texts that are no rows of ours.
+    """
 
     texts: tuple[str, ...]
     truth: tuple[str, ...]
     missing: int = 0
+    ids: tuple[int, ...] = ()
 
 
 def evaluate(version: ModelVersion, split: str) -> Scores:
@@ -49,33 +52,85 @@ def evaluate(version: ModelVersion, split: str) -> Scores:
     On `test` these are the stored numbers again, exactly. All other splits hold tickets that the version has seen in
     training (validation too: the last fit is on train and validation). Raises NothingToScore and DamagedModel.
     """
-    dataset = dataset_of(version)
-    return evaluate_tickets(load(version), frozen_tickets(dataset, SPLITS if split == ALL else (split,)))
+    return evaluate_tickets(load(version), own_tickets(version, split))
 
 
-def evaluate_tickets(model: TextModel, tickets: Tickets) -> Scores:
-    """The model's scores on tickets. Raises NothingToScore if there are none."""
+def own_tickets(version: ModelVersion, split: str) -> Tickets:
+    """A split of the dataset that the version was trained from, or `all` of it. Raises NothingToScore without one."""
+    return frozen_tickets(dataset_of(version), SPLITS if split == ALL else (split,))
+
+
+def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RESAMPLES) -> Scores:
+    """The model's scores on tickets; without resamples, no intervals. Raises NothingToScore if there are none."""
     if not tickets.texts:
         raise NothingToScore(
             "Scoring needs at least one labelled ticket; there is none. Import some, or name another split."
         )
     answers = model.predict(tickets.texts)
-    return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories)
+    return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=resamples)
 
 
-def evaluate_rows(model: TextModel, rows: Iterable[Row]) -> Scores:
-    """The model's scores on the rows of a file; labels are matched to categories after strip and casefold.
+def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:
+    """The rows of a file as tickets; a label means the category that an import would take it for.
 
-    Rows without a text or without a label are left out. A label that the model does not know counts as wrong.
+    known: slugs of the model, which on another machine may be no categories of ours. A label that means none of them
+    stays as it is. Rows without a text or without a label are left out.
     """
-    known = {slug.casefold(): slug for slug in (*Category.objects.values_list("slug", flat=True), *model.categories)}
+    ours = {category.slug: category for category in Category.objects.all()}
+    names = CategoryNames([*ours.values(), *(Category(slug=slug, name=slug) for slug in known if slug not in ours)])
     texts, truth = [], []
     for row in rows:
         text, label = (row.text or "").strip(), (row.label or "").strip()
         if text and label:
             texts.append(text)
-            truth.append(known.get(label.casefold(), label))
-    return evaluate_tickets(model, Tickets(texts=tuple(texts), truth=tuple(truth)))
+            truth.append(_meaning(label, names))
+    return Tickets(texts=tuple(texts), truth=tuple(truth))
+
+
+def _meaning(label: str, names: CategoryNames) -> str:
+    found = names.find(label)
+    if found is not None:
+        return found.slug
+    try:
+        category, is_new = names.make(label)  # the same but for hyphens and question marks
+    except UnusableLabel:
+        return label
+    return label if is_new else category.slug
+
+
+def evaluate_rows(model: TextModel, rows: Iterable[Row]) -> Scores:
+    """The model's scores on the rows of a file. A label that the model does not know counts as wrong."""
+    return evaluate_tickets(model, tickets_of_rows(rows, known=model.categories))
+
+
+def count_seen(version: ModelVersion, texts: Iterable[str]) -> int:
+    """How many of the texts the version was trained on, by their normalised text. Raises NothingToScore as dataset_of.
+
+    A ticket that was deleted since is not recognised any more.
+    """
+    digests = set(digests_of(ids_of(dataset_of(version), *TRAINED_ON)).values())
+    return sum(Ticket.digest(text) in digests for text in texts)
+
+
+def digests_of(ids: Sequence[int]) -> dict[int, str]:
+    """The digest of the normalised text of each of these tickets that is there still."""
+    return dict(_columns(ids, "text_digest"))
+
+
+def _columns(ids: Sequence[int], column: str) -> Iterator[tuple[int, str]]:
+    for start in range(0, len(ids), IDS_A_QUERY):
+        yield from Ticket.objects.filter(pk__in=ids[start : start + IDS_A_QUERY]).values_list("pk", column)
+
+
+def library_warning(version: ModelVersion) -> str:
+    """Words of warning if the version was made with another scikit-learn than there is now; empty if not."""
+    made, here = version.parameters.get("scikit-learn"), installed("scikit-learn")
+    if made in (None, here):  # None: nobody wrote it down
+        return ""
+    return (
+        f"{str(version).capitalize()} was made with scikit-learn {made}, and {here} is installed. Its model file needs "
+        "neither, so these scores are its own; a training from now on, or MLflow's copy of it, may answer otherwise."
+    )
 
 
 def dataset_of(version: ModelVersion) -> Dataset:
@@ -88,6 +143,11 @@ def dataset_of(version: ModelVersion) -> Dataset:
     return dataset
 
 
+def ids_of(dataset: Dataset, *splits: str) -> list[int]:
+    """The ids of the dataset's tickets of these splits, deleted ones too."""
+    return [pk for split in splits for ids in dataset.members.get(split, {}).values() for pk in ids]
+
+
 def frozen_tickets(dataset: Dataset, splits: Sequence[str]) -> Tickets:
     """The tickets of a dataset's splits, with the labels that they had then, ordered by split and id.
 
@@ -95,18 +155,18 @@ def frozen_tickets(dataset: Dataset, splits: Sequence[str]) -> Tickets:
     """
     texts: list[str] = []
     truth: list[str] = []
+    kept: list[int] = []
     missing = 0
     for split in splits:
         label_of = {pk: slug for slug, ids in dataset.members.get(split, {}).items() for pk in ids}
         ids = sorted(label_of)
-        found: dict[int, str] = {}
-        for start in range(0, len(ids), IDS_A_QUERY):
-            chunk = ids[start : start + IDS_A_QUERY]
-            found.update(Ticket.objects.filter(pk__in=chunk).values_list("pk", "text"))
-        texts += [found[pk] for pk in ids if pk in found]
-        truth += [label_of[pk] for pk in ids if pk in found]
-        missing += len(ids) - len(found)
-    return Tickets(texts=tuple(texts), truth=tuple(truth), missing=missing)
+        found = dict(_columns(ids, "text"))
+        left = [pk for pk in ids if pk in found]
+        texts += [found[pk] for pk in left]
+        truth += [label_of[pk] for pk in left]
+        kept += left
+        missing += len(ids) - len(left)
+    return Tickets(texts=tuple(texts), truth=tuple(truth), missing=missing, ids=tuple(kept))
 
 
 # --- The report files -----------------------------------------------------------------------------
@@ -123,97 +183,3 @@ def write_report(
     picture = folder / f"{prefix}_confusion_matrix.png"
     draw_confusion(scores, picture, title=prefix)
     return report, picture
-
-
-def draw_confusion(scores: Scores, path: Path, *, title: str) -> None:
-    """Draws the confusion matrix: each row's shares as colour, its counts where they fit. Same numbers, same file."""
-    # Its font cache would otherwise go to the home folder, which a service may not write.
-    os.environ.setdefault("MPLCONFIGDIR", str(settings.VAR / "matplotlib"))
-    import matplotlib.style  # 0.5 s, and only reports draw
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    counts = np.array(scores.confusion, dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [name if len(name) <= 40 else f"{name[:39]}…" for name in scores.confusion_categories]
-    layout = Layout.of(names, largest=int(counts.max(initial=0)))
-    # The reader's matplotlibrc must not change the picture; a font without a script's letters only draws boxes.
-    with matplotlib.style.context("default"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches
-        figure = Figure(figsize=(layout.side, layout.side * 0.94), dpi=layout.dpi, layout=engine)
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)  # one hue, light to dark: safe for the colour-blind
-        _label(axes, names, layout)
-        if layout.number_points:
-            _write_counts(axes, counts, shares, points=layout.number_points)
-        headline = f"{scores.n_tickets:,} tickets, accuracy {scores.accuracy:.3f}, macro-F1 {scores.macro_f1:.3f}"
-        figure.suptitle(f"{title}\n{headline}", fontsize=layout.title_points, parse_math=False)
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-        bar.set_label("share of the row", fontsize=layout.title_points - 2)
-        bar.ax.tick_params(labelsize=layout.title_points - 3)
-        figure.savefig(path, metadata={"Software": None})  # a version of matplotlib in the file would change its bytes
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Sizes of a confusion picture, in inches and points, so that 2 categories and 200 both can be read."""
-
-    side: float
-    dpi: int
-    label_points: float
-    title_points: float
-    number_points: float  # 0: the numbers would not fit
-
-    @classmethod
-    def of(cls, names: Sequence[str], *, largest: int) -> Layout:
-        """The sizes for these names; largest is the largest count that must fit into a cell."""
-        n = max(len(names), 1)
-        cell = min(0.95, max(0.25, 6.5 / n))  # inches; below 0.25 a label is larger than its row
-        label_points = min(12.0, cell * 72 * 0.45)
-        longest = max(map(len, names), default=0)
-        margin = longest * label_points * 0.6 / 72 + 1.6
-        # A digit is 0.6 of its font's size wide; a tenth of the cell stays free on each side.
-        number_points = min(12.0, cell * 72 * 0.8 / (0.6 * len(f"{largest}")), cell * 72 * 0.5)
-        return cls(
-            side=max(6.5, n * cell + margin),
-            dpi=120 if n <= 30 else 100,
-            label_points=label_points,
-            title_points=12.0 if n <= 30 else 18.0,
-            number_points=number_points if number_points >= 5 else 0.0,
-        )
-
-
-def _label(axes: Axes, names: Sequence[str], layout: Layout) -> None:
-    places = range(len(names))
-    # parse_math: an unknown label of a file may hold dollar signs.
-    axes.set_xticks(
-        places, names, rotation=90 if len(names) > 8 else 30, fontsize=layout.label_points, parse_math=False
-    )
-    if len(names) <= 8:
-        for text in axes.get_xticklabels():
-            text.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names, fontsize=layout.label_points, parse_math=False)
-    axes.set_xlabel("answered category", fontsize=layout.title_points)
-    axes.set_ylabel("right category", fontsize=layout.title_points)
-    axes.set_xticks([place - 0.5 for place in places][1:], minor=True)
-    axes.set_yticks([place - 0.5 for place in places][1:], minor=True)
-    axes.grid(which="minor", color="#d9dee5", linewidth=0.6)
-    axes.tick_params(which="minor", length=0)
-
-
-def _write_counts(axes: Axes, counts: Any, shares: Any, *, points: float) -> None:
-    """Writes each count that is not 0 into its cell, white on the dark ones."""
-    for row, column in zip(*counts.nonzero(), strict=True):
-        axes.text(
-            column,
-            row,
-            f"{counts[row, column]:.0f}",
-            ha="center",
-            va="center",
-            fontsize=points,
-            color="white" if shares[row, column] > 0.55 else "#1b2733",
-        )

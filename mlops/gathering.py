@@ -47,7 +47,11 @@ class Material:
     def of(self, *splits: str) -> Tickets:
         """The texts and the truth of splits, split by split: the order in which a frozen dataset gives them again."""
         chosen = [ticket for split in splits for ticket in self.labelled if ticket.split == split]
-        return Tickets(tuple(ticket.text for ticket in chosen), tuple(ticket.category for ticket in chosen))
+        return Tickets(
+            texts=tuple(ticket.text for ticket in chosen),
+            truth=tuple(ticket.category for ticket in chosen),
+            ids=tuple(ticket.ticket_id for ticket in chosen),
+        )
 
 
 def gather() -> Material:

@@ -43,7 +43,12 @@ MALFORMED: dict[str, list[str]] = {
     "TRAIN_ON_API_LABELS": [MARK],
     "AUTO_PROMOTE": [MARK],
     "GATE_MIN_MACRO_F1": [MARK, "1.1", "-0.1", "nan"],
-    "GATE_MIN_GAIN": [MARK, "2"],
+    "GATE_MIN_GAIN": [MARK, "2", "-0.01"],
+    "GATE_MAX_LIKELY_LOSS": [MARK, "-0.1", "2"],
+    "GATE_MAX_RECALL_LOSS": [MARK, "-0.1", "2"],
+    "GATE_MAX_CALIBRATION_LOSS": [MARK, "-0.1", "nan"],
+    "GATE_MIN_NEW_RECALL": [MARK, "50"],
+    "GATE_MAX_LATENCY_RATIO": [MARK, "0.5", "inf"],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
 
@@ -102,7 +107,7 @@ def test_empty_variable_counts_as_unset(blank: str, monkeypatch: pytest.MonkeyPa
         ("HTTPS", "off", False),
         ("ALLOWED_HOSTS", "a.example.com, b.example.com,", ["a.example.com", "b.example.com"]),
         ("CSRF_TRUSTED_ORIGINS", "https://a.example.com", ["https://a.example.com"]),
-        ("GATE_MIN_GAIN", "-0.01", -0.01),
+        ("GATE_MIN_GAIN", "0.01", 0.01),
         ("DISPLAY_TIME_ZONE", "Asia/Kolkata", "Asia/Kolkata"),
         ("DATABASE_URL", " postgres://u:p@h:5432/d ", "postgres://u:p@h:5432/d"),
         ("DATABASE_URL", "sqlite:////tmp/d.sqlite3", "sqlite:////tmp/d.sqlite3"),

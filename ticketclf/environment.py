@@ -184,8 +184,32 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GATE_MIN_MACRO_F1", number(0, 1), "0.6", "Least macro-F1 on the test tickets of a version to be promoted"
     ),
+    # The gate against production. What chance alone does was measured on the shipped tickets: eight models of equal
+    # worth, each trained on its own 80 % of the tickets, every one against every other on 424 test tickets.
+    # 0: any gain will do, as the interval below guards against luck; a tie never passes.
+    Variable("GATE_MIN_GAIN", number(0, 1), "0", "Macro-F1 that a candidate must gain over production, more than this"),
+    # Equals differed by up to 0.017, so no less would let a small step forward pass. At 0 the gain must be beyond
+    # chance, which takes 0.01 to 0.02 there.
     Variable(
-        "GATE_MIN_GAIN", number(-1, 1), "0", "Macro-F1 that a candidate must gain over production, more than this"
+        "GATE_MAX_LIKELY_LOSS",
+        number(0, 1),
+        "0.02",
+        "How far below 0 the 95 % interval of that gain may reach; 0 demands a gain beyond chance",
+    ),
+    # Twice the worst that chance did to a category of 84 test tickets (0.048), which is four standard errors of them
+    # (0.024, of the 5 % of tickets that two equals answer differently).
+    Variable(
+        "GATE_MAX_RECALL_LOSS", number(0, 1), "0.1", "Recall on the test tickets that no category may lose more of"
+    ),
+    # Twice the worst that chance did (0.027).
+    Variable(
+        "GATE_MAX_CALIBRATION_LOSS", number(0, 1), "0.05", "Calibration error that a candidate may add to production's"
+    ),
+    # Less often right than wrong, a category only takes tickets from the others.
+    Variable("GATE_MIN_NEW_RECALL", number(0, 1), "0.5", "Least recall of a category that production does not know"),
+    # The vocabulary grows with the tickets and the time hardly: from half of the shipped ones to all, 1.06 times.
+    Variable(
+        "GATE_MAX_LATENCY_RATIO", number(1, 100), "1.5", "How many times production's time a single answer may take"
     ),
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}

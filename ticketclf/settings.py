@@ -242,6 +242,11 @@ TRAIN_ON_API_LABELS = read("TRAIN_ON_API_LABELS")
 AUTO_PROMOTE = read("AUTO_PROMOTE")
 GATE_MIN_MACRO_F1 = read("GATE_MIN_MACRO_F1")
 GATE_MIN_GAIN = read("GATE_MIN_GAIN")
+GATE_MAX_LIKELY_LOSS = read("GATE_MAX_LIKELY_LOSS")
+GATE_MAX_RECALL_LOSS = read("GATE_MAX_RECALL_LOSS")
+GATE_MAX_CALIBRATION_LOSS = read("GATE_MAX_CALIBRATION_LOSS")
+GATE_MIN_NEW_RECALL = read("GATE_MIN_NEW_RECALL")
+GATE_MAX_LATENCY_RATIO = read("GATE_MAX_LATENCY_RATIO")
 
 # --- Logs and figures -----------------------------------------------------------------------------
 LOGGING = logs.configuration(level=read("LOG_LEVEL"), form=read("LOG_FORMAT"))

@@ -1,15 +1,18 @@
-"""How good answers are, given the truth: accuracy, precision, recall, F1, confusion, log-loss and calibration.
+"""How good answers are, given the truth: accuracy, precision, recall, F1, confusion, log-loss, calibration, coverage.
 
-Who is scored on which tickets is mlops/evaluation.py; this is the arithmetic alone.
+Who is scored on which tickets is mlops/evaluation.py; this is the arithmetic alone. Intervals are bootstrap.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from classifier.ml.bootstrap import Interval, Statistics, intervals, mean_interval, membership
+
+POINTS = 50  # of a curve: enough to draw it and to read a threshold off, and 3 kB of JSON
 BINS = 15  # equal-width bins of confidence, as in the papers that report a calibration error (Guo et al. 2017)
 FLOOR = 1e-15  # the least probability in a logarithm: a truth deemed impossible costs 34.5 nats, not infinity
 
@@ -38,14 +41,27 @@ class Bin:
     accuracy: float
 
 
+@dataclass(frozen=True)
+class Point:
+    """What answering alone from a confidence on would give: the share answered, and how much of that is right."""
+
+    threshold: float
+    coverage: float
+    precision: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """The scores of one model on some tickets. What divides by zero is 0.0.
 
     macro_*: means over the categories that occur in the truth. weighted_*: the same, weighted by support.
     confusion: tickets by truth (rows) and guess (columns), both in the order of confusion_categories.
-    log_loss in nats, calibration_error (ECE) and reliability: None, None and empty without probabilities.
+    log_loss in nats, calibration_error (ECE), reliability and coverage: None and empty without probabilities.
     unknown_truth: tickets whose truth the model does not know; they count as wrong.
+    coverage: from the highest threshold, which few reach, to the lowest, at which all are answered.
+    intervals: the 95 % bootstrap intervals of accuracy, the averages and log_loss; empty if none were asked for. The
+    calibration error has none: draws repeat tickets, which it takes for miscalibration, so they would lie above it.
+    Coverage and intervals are empty in scores that were stored before there were any.
     """
 
     n_tickets: int
@@ -63,22 +79,29 @@ class Scores:
     confusion_categories: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[Bin, ...]
+    coverage: tuple[Point, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The scores in plain JSON types; the confusion is {"categories": [...], "matrix": [[...]]}."""
         plain = asdict(self)
         matrix = [list(row) for row in self.confusion]
         plain["confusion"] = {"categories": list(plain.pop("confusion_categories")), "matrix": matrix}
-        plain["reliability"] = list(plain["reliability"])
+        plain["reliability"], plain["coverage"] = list(plain["reliability"]), list(plain["coverage"])
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Scores":
-        """The scores that as_dict() gave. Raises KeyError or TypeError if a field is missing or unknown."""
+        """The scores that as_dict() gave, now or before there were coverage and intervals.
+
+        Raises KeyError or TypeError if another field is missing, or one is unknown.
+        """
         fields = dict(plain)
         confusion = fields.pop("confusion")
         fields["per_category"] = {slug: CategoryScores(**scores) for slug, scores in fields["per_category"].items()}
         fields["reliability"] = tuple(Bin(**row) for row in fields["reliability"])
+        fields["coverage"] = tuple(Point(**row) for row in fields.get("coverage", ()))
+        fields["intervals"] = {name: Interval(**ends) for name, ends in fields.get("intervals", {}).items()}
         fields["confusion_categories"] = tuple(confusion["categories"])
         fields["confusion"] = tuple(tuple(row) for row in confusion["matrix"])
         return cls(**fields)
@@ -90,11 +113,13 @@ def score(
     probabilities: ArrayLike | None = None,
     *,
     categories: Sequence[str],
+    resamples: int = 0,
 ) -> Scores:
     """Compares guesses with the truth, ticket by ticket.
 
     categories: those the model can answer. probabilities: shape (n_tickets, n_categories), columns in their order.
-    A truth (or guess) outside of them is wrong, gets its row in the confusion, and the floor in the log-loss.
+    resamples: how often tickets are drawn anew for the intervals; with 0 there are none.
+    A truth (or guess) outside of the categories is wrong, gets its row in the confusion, and the floor in the log-loss.
     Raises ValueError if there are no tickets or the shapes differ.
 
     >>> scores = score(["a", "a", "b", "b"], ["a", "b", "b", "b"], categories=["a", "b"])
@@ -111,20 +136,23 @@ def score(
     columns = np.array([place[name] for name in guess], dtype=np.int64)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (rows, columns), 1)
-    right = rows == columns
     known = rows < len(categories)
-    bins = () if table is None else _reliability(table.max(axis=1), right & known)
+    right = (rows == columns) & known
+    losses = None if table is None else _losses(table, rows=rows, known=known)
+    bins = () if table is None else reliability(table.max(axis=1), right)
     return Scores(
         n_tickets=len(truth),
-        accuracy=float(right[known].sum() / len(truth)),
+        accuracy=float(right.sum() / len(truth)),
         **_averages(confusion, n_known=len(categories)),
-        log_loss=None if table is None else _log_loss(table, rows=rows, known=known),
+        log_loss=None if losses is None else float(losses.mean()),
         calibration_error=None if table is None else calibration_error(bins),
         unknown_truth=int((~known).sum()),
         per_category=_per_category(names, confusion, n_known=len(categories)),
         confusion_categories=names,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         reliability=bins,
+        coverage=() if table is None else coverage(table.max(axis=1), right),
+        intervals=_intervals(confusion, losses, n_known=len(categories), resamples=resamples) if resamples else {},
     )
 
 
@@ -153,45 +181,110 @@ def _check(truth: Sequence[str], guess: Sequence[str], table: Numbers | None, ca
         )
 
 
-def _rates(confusion: Counts, *, n_known: int) -> tuple[Numbers, Numbers, Numbers, Counts]:
-    """Precision, recall, F1 and support of each category of the confusion, each of shape (n_names,)."""
-    hits = np.diag(confusion).copy()
-    hits[n_known:] = 0  # a truth the model does not know is never hit, even where a guess names it
-    support, guessed = confusion.sum(axis=1), confusion.sum(axis=0)
-    return _ratio(hits, guessed), _ratio(hits, support), _ratio(2 * hits, support + guessed), support
+def averages(hits: ArrayLike, support: ArrayLike, guessed: ArrayLike) -> dict[str, Numbers]:
+    """Macro and weighted precision, recall and F1 of counts by category, along the last axis.
+
+    hits, support, guessed: tickets answered rightly, truly of, and answered as each category, (..., n_categories).
+
+    >>> found = averages([2, 1], [3, 1], [2, 2])  # recall 2/3 and 1, precision 1 and 1/2
+    >>> found["macro_recall"].round(3).item(), found["weighted_precision"].item()
+    (0.833, 0.875)
+    """
+    hit, true, said = (np.asarray(counts, dtype=np.float64) for counts in (hits, support, guessed))
+    occurs = true > 0
+    found = {}
+    for name, values in (("precision", _ratio(hit, said)), ("recall", _ratio(hit, true)), ("f1", _f1(hit, true, said))):
+        found[f"macro_{name}"] = (values * occurs).sum(axis=-1) / occurs.sum(axis=-1)
+        found[f"weighted_{name}"] = (values * true).sum(axis=-1) / true.sum(axis=-1)
+    return found
 
 
-def _ratio(part: Counts, whole: Counts) -> Numbers:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def bin_of(confidences: Numbers) -> Counts:
+    """The place of each confidence's bin, 0 to 14; a bin is open below and closed above."""
+    return np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def _averages(confusion: Counts, *, n_known: int) -> dict[str, float]:
-    precision, recall, f1, support = _rates(confusion, n_known=n_known)
-    occurs = support > 0
-    averages = {}
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        averages[f"macro_{name}"] = float(values[occurs].mean())
-        averages[f"weighted_{name}"] = float((values * support).sum() / support.sum())
-    return averages
-
-
-def _per_category(names: Sequence[str], confusion: Counts, *, n_known: int) -> dict[str, CategoryScores]:
-    columns = [values.tolist() for values in _rates(confusion, n_known=n_known)]
-    return {name: CategoryScores(*values) for name, *values in zip(names, *columns, strict=True)}
-
-
-def _log_loss(table: Numbers, *, rows: Counts, known: NDArray[np.bool_]) -> float:
-    """The mean of -log probability of the truth, FLOOR for a truth that has no column."""
-    given = np.full(len(rows), FLOOR)
-    given[known] = np.maximum(table[np.flatnonzero(known), rows[known]], FLOOR)
-    return float(-np.log(given).mean())
-
-
-def _reliability(confidences: Numbers, right: NDArray[np.bool_]) -> tuple[Bin, ...]:
+def reliability(confidences: Numbers, right: NDArray[np.bool_]) -> tuple[Bin, ...]:
     """All 15 bins, the empty ones too, so that a chart has every bar. 0.0 falls into the first."""
-    which = np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    which = bin_of(confidences)
     counts = np.bincount(which, minlength=BINS)
     confidence = _ratio(np.bincount(which, weights=confidences, minlength=BINS), counts)
     accuracy = _ratio(np.bincount(which, weights=right, minlength=BINS), counts)
     rows = zip(counts.tolist(), confidence.tolist(), accuracy.tolist(), strict=True)
     return tuple(Bin(index / BINS, (index + 1) / BINS, *row) for index, row in enumerate(rows))
+
+
+def coverage(confidences: Numbers, right: NDArray[np.bool_]) -> tuple[Point, ...]:
+    """What answering alone gives at up to 50 thresholds, spread evenly over the tickets; the last answers all.
+
+    A threshold is a confidence that occurred, and all answers of that confidence stand or fall together: a point
+    between equal answers could never be had.
+
+    >>> coverage(np.array([0.9, 0.6, 0.6, 0.4]), np.array([True, True, False, False]))[1]
+    Point(threshold=0.6, coverage=0.75, precision=0.6666666666666666)
+    """
+    order = np.argsort(-confidences, kind="stable")
+    falling, n_right = confidences[order], right[order].cumsum()
+    ends = np.flatnonzero(np.append(np.diff(falling) != 0, True))  # the last answer of each confidence
+    if len(ends) > POINTS:
+        wanted = np.linspace(0, len(confidences) - 1, POINTS)
+        ends = np.unique(ends[np.searchsorted(ends, wanted)])
+    n = len(confidences)
+    return tuple(
+        Point(threshold=float(falling[end]), coverage=float((end + 1) / n), precision=float(n_right[end] / (end + 1)))
+        for end in ends.tolist()
+    )
+
+
+def _counts(confusion: Counts, *, n_known: int) -> tuple[Counts, Counts, Counts]:
+    """Hits, support and guesses of each category of the confusion, each of shape (n_names,)."""
+    hits = np.diag(confusion).copy()
+    hits[n_known:] = 0  # a truth the model does not know is never hit, even where a guess names it
+    return hits, confusion.sum(axis=1), confusion.sum(axis=0)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Numbers:
+    ratio: Numbers = np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)
+    return ratio
+
+
+def _f1(hits: NDArray[Any], support: NDArray[Any], guessed: NDArray[Any]) -> Numbers:
+    return _ratio(2 * hits, support + guessed)
+
+
+def _averages(confusion: Counts, *, n_known: int) -> dict[str, float]:
+    return {name: float(value) for name, value in averages(*_counts(confusion, n_known=n_known)).items()}
+
+
+def _per_category(names: Sequence[str], confusion: Counts, *, n_known: int) -> dict[str, CategoryScores]:
+    hits, support, guessed = _counts(confusion, n_known=n_known)
+    columns = (_ratio(hits, guessed), _ratio(hits, support), _f1(hits, support, guessed), support)
+    lists = [column.tolist() for column in columns]
+    return {name: CategoryScores(*values) for name, *values in zip(names, *lists, strict=True)}
+
+
+def _intervals(confusion: Counts, losses: Numbers | None, *, n_known: int, resamples: int) -> dict[str, Interval]:
+    cells = confusion.nonzero()
+    found = intervals(confusion[cells], of_cells(*cells, n_names=len(confusion), n_known=n_known), resamples=resamples)
+    return found if losses is None else {**found, "log_loss": mean_interval(losses, resamples=resamples)}
+
+
+def of_cells(rows: Counts, columns: Counts, *, n_names: int, n_known: int) -> Statistics:
+    """Accuracy and the averages of drawn cells of a confusion. A category that no draw has is left out of its mean."""
+    hit = (rows == columns) & (rows < n_known)
+    of_truth, of_guess, of_hit = membership(rows, n_names), membership(columns, n_names), membership(rows[hit], n_names)
+
+    def statistics(drawn: Numbers) -> dict[str, Numbers]:
+        hits = drawn[:, hit] @ of_hit
+        found = averages(hits, drawn @ of_truth, drawn @ of_guess)
+        return {"accuracy": hits.sum(axis=1) / drawn.sum(axis=1), **found}
+
+    return statistics
+
+
+def _losses(table: Numbers, *, rows: Counts, known: NDArray[np.bool_]) -> Numbers:
+    """-log probability of each ticket's truth, FLOOR for a truth that has no column."""
+    given = np.full(len(rows), FLOOR)
+    given[known] = np.maximum(table[np.flatnonzero(known), rows[known]], FLOOR)
+    losses: Numbers = -np.log(given)
+    return losses

@@ -23,11 +23,20 @@ COMPARED = {
     "n_tickets": "Tickets",
 }
 RULES = {
+    "not_demo": "Not a demonstration",
     "artifact_whole": "Model file",
     "self_test": "Self-test",
     "test_tickets": "Test tickets",
     "least_macro_f1": "Least macro-F1",
+    "unseen_tickets": "Test tickets unseen",
+    "comparable": "Comparable",
     "gain": "Gain",
+    "likely_loss": "Gain, at worst",
+    "recall_loss": "Recall by category",
+    "calibration_loss": "Calibration",
+    "lost_categories": "Categories kept",
+    "latency": "Time of an answer",
+    "new_recall": "New category",
 }
 LEVEL_WEIGHT = {"error": 0.6, "warning": None}
 NUMBERS = frozenset(range(1, SHOWN_CATEGORIES + 2))
@@ -183,14 +192,26 @@ def rules(verdict: Mapping[str, Any]) -> Table:
     """What the gate said, rule by rule."""
     return Table(
         title="What the gate says",
-        headers=("Rule", "Met", "In words"),
+        headers=("Rule", "Met", "Wanted", "Found", "In words"),
         rows=[
             (
                 RULES.get(rule["name"], rule["name"]),
                 "yes" if rule["passed"] else Cell("no", weight=0.6, bad=True),
+                figure(rule.get("wanted")),
+                figure(rule.get("found")),
                 rule["words"],
             )
             for rule in verdict.get("reasons", [])
         ],
+        note=_judged_on(verdict),
         empty="The gate was not asked.",
+        numbers=frozenset({2, 3}),
     )
+
+
+def _judged_on(verdict: Mapping[str, Any]) -> str:
+    """Which tickets decided; a verdict of before the gate wrote that down says nothing."""
+    if not verdict.get("n_tickets"):
+        return ""
+    both = f", {verdict['n_compared']:,} of them by both versions" if verdict.get("production") else ""
+    return f"Answered were {verdict['n_tickets']:,} test tickets of dataset {verdict['dataset']}{both}."

@@ -17,6 +17,8 @@ HEADLINES = (
     ("macro_precision", "macro precision"),
     ("macro_recall", "macro recall"),
     ("macro_f1", "macro F1"),
+    ("weighted_precision", "weighted precision"),
+    ("weighted_recall", "weighted recall"),
     ("weighted_f1", "weighted F1"),
     ("log_loss", "log-loss"),
     ("calibration_error", "calibration error"),
@@ -30,12 +32,19 @@ def facts(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def headlines(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A table of the scores over all categories, a column for each split; one alone needs no heading."""
+    """A table of the scores over all categories, a column for each split; one alone has its 95 % intervals beside it.
+
+    Scores that were stored before there were intervals are shown without.
+    """
     width = max(len(text) for _, text in HEADLINES)
     lines = [f"  {'':<{width}}" + "".join(f"{name:>12}" for name in columns)] if len(columns) > 1 else []
+    alone = next(iter(columns.values())).get("intervals", {}) if len(columns) == 1 else {}
+    if alone:
+        lines = [f"  {'':<{width}}{'':>12}     95 % interval"]
     for key, text in HEADLINES:
         cells = ("-" if scores[key] is None else f"{scores[key]:.3f}" for scores in columns.values())
-        lines.append(f"  {text:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+        ends = f"  {alone[key]['low']:.3f} to {alone[key]['high']:.3f}" if key in alone else ""
+        lines.append(f"  {text:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + ends)
     return lines
 
 
@@ -51,8 +60,12 @@ def categories(scores: Mapping[str, Any]) -> list[str]:
 
 
 def rules(verdict: Mapping[str, Any]) -> list[str]:
-    """The gate's rules, each with whether it is met; verdict is Verdict.as_dict()."""
-    return [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
+    """The gate's rules, each with whether it is met, and which tickets decided; verdict is Verdict.as_dict()."""
+    lines = [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
+    if verdict.get("n_tickets"):
+        both = f", {verdict['n_compared']:,} of them answered by both versions" if verdict["production"] else ""
+        lines.append(f"  judged on {verdict['n_tickets']:,} test tickets of dataset {verdict['dataset']}{both}")
+    return lines
 
 
 def show_promotion(command: TicketclfCommand, row: Promotion) -> None:

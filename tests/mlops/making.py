@@ -52,12 +52,19 @@ def label_tickets(per_category: int = 14, *, categories: Sequence[str] = THREE) 
         )
 
 
+def of_three() -> tuple[list[str], list[str]]:
+    """The shipped tickets of the three categories that `label_tickets` labels: texts and labels."""
+    rows = [(text, label) for text, label in shipped() if label in THREE]
+    return [text for text, _ in rows], [label for _, label in rows]
+
+
 @functools.cache
 def good_fit() -> Fitted:
-    """A model of 600 shipped tickets, the tests' own among them, so that it passes any gate."""
-    return refit(
-        [text for text, _ in shipped()], [label for _, label in shipped()], recipe="word_char", c=100.0, temperature=0.9
-    )
+    """A model of all shipped tickets of three categories, the tests' own among them, so that it passes any gate.
+
+    The gate cannot know: the dataset that `make_trained` freezes beside it says that it learnt from other tickets.
+    """
+    return refit(*of_three(), recipe="word_char", c=100.0, temperature=0.9)
 
 
 @functools.cache
@@ -71,10 +78,8 @@ def small_fit() -> Fitted:
 @functools.cache
 def poor_fit() -> Fitted:
     """A model that has learnt next to nothing: each label is that of the ticket before."""
-    labels = [label for _, label in shipped()]
-    return refit(
-        [text for text, _ in shipped()], [labels[-1], *labels[:-1]], recipe="word_char", c=1.0, temperature=1.0
-    )
+    texts, labels = of_three()
+    return refit(texts, [labels[-1], *labels[:-1]], recipe="word_char", c=1.0, temperature=1.0)
 
 
 def make_trained(model: TextModel | None = None, *, status: str = "candidate", **fields: Any) -> ModelVersion:

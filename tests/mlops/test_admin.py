@@ -137,7 +137,10 @@ def test_promotion_page_shows_the_verdict_and_asks_for_a_reason(at):
     page = at.get(page_of(version, "promote"))
 
     assert "The gate says yes" in text_of(page)
-    assert rows_of(page.context["sheet"].tables[0])[0][:2] == ["Model file", "yes"]
+    rows = rows_of(page.context["sheet"].tables[0])
+    assert rows[0][:2] == ["Model file", "yes"]
+    assert rows[2][:4] == ["Least macro-F1", "yes", "0.600", "1.000"]
+    assert "6 test tickets of dataset" in text_of(page)
     assert not Promotion.objects.exists()
 
 

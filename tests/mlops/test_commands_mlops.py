@@ -10,13 +10,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from classifier.inference import load
 from classifier.management.base import BadUsage, Refused
 from classifier.models import Label, ModelVersion, Ticket
-from mlops import runs
+from mlops import evaluation, runs
 from mlops.management.telling import failures_in_one_line
 from mlops.models import Promotion, TrainingRun
 from tests import factories
-from tests.mlops.making import label_tickets, make_trained, poor_fit
+from tests.mlops.making import label_tickets, make_trained, poor_fit, small_fit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 SCORES = {"accuracy", "macro_f1", "weighted_f1", "log_loss", "calibration_error", "per_category"}
@@ -198,6 +199,96 @@ def test_evaluate_refuses_in_one_line(tickets, arguments, code, words):
     assert words in ended.error.getvalue()
 
 
+def test_evaluate_a_file_says_how_many_rows_it_was_trained_on(tickets, tmp_path):
+    version = make_trained(status="production")
+    seen = evaluation.own_tickets(version, "train")
+    path = tmp_path / "mixed.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), (seen.texts[0], seen.truth[0]), ("Never asked", "billing")])
+
+    found, text = Ended("evaluate", "--data", path, "--json").found, Ended("evaluate", "--data", path).out.getvalue()
+
+    assert (found["includes_training_rows"], found["training_rows"]) == (True, 1)
+    assert "2 tickets (includes training rows, 1 of them" in text
+
+
+def test_evaluate_shows_the_intervals(tickets):
+    make_trained(status="production")
+
+    text = Ended("evaluate", "--split").out.getvalue()
+
+    assert "95 % interval" in text
+    assert "1.000  1.000 to 1.000" in text
+
+
+def test_evaluate_by_mlflow_run_needs_no_mlflow(tickets):
+    make_trained(status="production")
+    make_trained(poor_fit().model, mlflow_run_id="abc123")
+
+    assert Ended("evaluate", "--mlflow-run-id", "abc123", "--json").found["version"] == 2
+
+
+def test_evaluate_a_copied_model_file_on_a_file_of_tickets(tmp_path):
+    content = small_fit().model.to_bytes()
+    (tmp_path / "copied").mkdir()
+    (tmp_path / "copied" / f"version-9-{factories.sha256_of(content)[:12]}.npz").write_bytes(content)
+    (tmp_path / "other.csv").write_text("text,label\nI was double charged,billing\n", encoding="utf-8")
+    arguments = ("--model-dir", tmp_path / "copied", "--data", tmp_path / "other.csv", "--output", tmp_path / "out")
+
+    found, text = Ended("evaluate", *arguments, "--json").found, Ended("evaluate", *arguments).out.getvalue()
+
+    assert (found["version"], found["n_tickets"], found["accuracy"]) == (None, 1, 1.0)
+    assert found["includes_training_rows"] is None
+    assert found["sha256"] == factories.sha256_of(content)
+    assert "their SHA-256 is the one in the file's name" in text
+    assert "whether it was trained on some of them is unknown" in text
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_evaluate_the_model_file_of_a_version_takes_its_tickets(tickets, settings, tmp_path):
+    version = make_trained()
+    load(version)  # writes the file
+
+    found = Ended("evaluate", "--model-dir", settings.MODELS_DIR, "--split", "--json").found
+
+    assert found["version"] == 1
+    assert {name: found[name] for name in version.metrics["test"]} == version.metrics["test"]
+
+
+def test_evaluate_with_another_scikit_learn_warns(tickets):
+    make_trained(parameters={"scikit-learn": "0.1"})
+
+    found, text = Ended("evaluate", "--json").found, Ended("evaluate").out.getvalue()
+
+    assert found["warnings"][0].startswith("Version 1 was made with scikit-learn 0.1")
+    assert "Warning: Version 1 was made with scikit-learn 0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--mlflow-run-id", "nope"), 2, "no version of the MLflow run 'nope'"),
+        (("--mlflow-run-id", ""), 2, "no version of the MLflow run ''"),
+        (("--model-dir", "{folder}"), 2, "Name some with --data"),
+        (("--model-dir", "{folder}/nowhere"), 2, "is no folder"),
+        (("--model-dir", "{folder}/broken"), 1, "should be a model file"),
+        (("--model-dir", "{folder}", "--version", "1"), 2, "not allowed with"),
+        (("--mlflow-run-id", "x", "--version", "1"), 2, "not allowed with"),
+    ],
+)
+def test_evaluate_refuses_a_model_that_cannot_be_had(tickets, tmp_path, arguments, code, words):
+    make_trained(status="production")
+    folder = tmp_path / "folder"
+    (folder / "broken").mkdir(parents=True)
+    (folder / "model.npz").write_bytes(small_fit().model.to_bytes())
+    (folder / "broken" / "model.npz").write_bytes(b"nothing")
+
+    ended = Ended("evaluate", *(argument.format(folder=folder) for argument in arguments))
+
+    assert (ended.code, ended.out.getvalue()) == (code, "")
+    assert words in ended.error.getvalue()
+
+
 def test_evaluate_with_nothing_trained_names_the_command():
     ended = Ended("evaluate")
 
@@ -222,6 +313,7 @@ def test_promote_puts_a_version_into_production(tickets):
     assert ended.code == 0
     assert "Version 2 is in production, instead of version 1." in text
     assert "met      On the same 6 test tickets" in text
+    assert "judged on 6 test tickets of dataset 1, 6 of them answered by both versions" in text
     assert Promotion.objects.get().reason == "Better."
 
 

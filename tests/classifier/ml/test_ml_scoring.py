@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from classifier.ml.scoring import Bin, CategoryScores, Scores, score
+from classifier.ml.scoring import POINTS, Bin, CategoryScores, Point, Scores, coverage, score
 
 #            truth a a a b b c, of which right: 2, 1, 0; "d" is never true and guessed once
 TRUTH, GUESS = list("aaabbc"), list("aabbda")
@@ -108,7 +108,7 @@ def test_score_refuses_what_does_not_fit_together(truth: list[str], guess: list[
 
 
 def test_scores_survive_json() -> None:
-    found = score(["a", "b", "z"], ["a", "a", "b"], [[0.8, 0.2]] * 3, categories=["a", "b"])
+    found = score(["a", "b", "z"], ["a", "a", "b"], [[0.8, 0.2]] * 3, categories=["a", "b"], resamples=20)
 
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
 
@@ -116,11 +116,55 @@ def test_scores_survive_json() -> None:
     assert set(plain) == {
         "accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_precision", "weighted_recall",
         "weighted_f1", "log_loss", "calibration_error", "n_tickets", "per_category", "confusion", "reliability",
-        "unknown_truth",
+        "unknown_truth", "coverage", "intervals",
     }  # fmt: skip
     assert plain["confusion"] == {"categories": ["a", "b", "z"], "matrix": [[1, 0, 0], [1, 0, 0], [0, 1, 0]]}
     assert set(plain["per_category"]["a"]) == {"precision", "recall", "f1", "support"}
     assert set(plain["reliability"][0]) == {"low", "high", "count", "confidence", "accuracy"}
+    assert plain["coverage"] == [{"threshold": 0.8, "coverage": 1.0, "precision": 1 / 3}]
+    assert set(plain["intervals"]["accuracy"]) == {"low", "high"}
+
+
+def test_scores_of_before_there_were_coverage_and_intervals_are_read() -> None:
+    found = score(["a", "b"], ["a", "a"], [[0.8, 0.2]] * 2, categories=["a", "b"])
+    plain = {name: value for name, value in found.as_dict().items() if name not in {"coverage", "intervals"}}
+
+    read = Scores.from_dict(plain)
+
+    assert (read.coverage, read.intervals, read.accuracy) == ((), {}, 0.5)
+
+
+# --- Coverage against precision -------------------------------------------------------------------
+def test_coverage_by_hand() -> None:
+    confidences, right = np.array([0.5, 0.9, 0.7, 0.8]), np.array([False, True, True, False])
+
+    assert coverage(confidences, right) == (
+        Point(0.9, 1 / 4, 1.0), Point(0.8, 2 / 4, 1 / 2), Point(0.7, 3 / 4, 2 / 3), Point(0.5, 1.0, 2 / 4)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("right", [[True, True, False, False], [False, False, True, True]])
+def test_coverage_of_ties_has_no_point_between_them(right: list[bool]) -> None:
+    """Whichever way equal answers are sorted, they are answered all or none."""
+    found = coverage(np.full(4, 0.6), np.array(right))
+
+    assert found == (Point(0.6, 1.0, 0.5),)
+
+
+def test_coverage_of_many_has_few_points_spread_over_the_tickets() -> None:
+    chance = np.random.default_rng(0)
+    confidences, right = chance.random(5_000).round(3), chance.random(5_000) < 0.8
+
+    found = coverage(confidences, right)
+
+    shares = np.array([point.coverage for point in found])
+    assert len(found) <= POINTS
+    assert np.diff(shares).max() < 0.03  # a fiftieth, and the width of a tie
+    assert shares[-1] == 1.0
+    for point in found:
+        answered = confidences >= point.threshold
+        assert point.coverage == pytest.approx(answered.mean())
+        assert point.precision == pytest.approx(right[answered].mean())
 
 
 rows = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd"), st.integers(1, 99)), min_size=1)
