@@ -40,6 +40,7 @@ MALFORMED: dict[str, list[str]] = {
     "SEED": [MARK, "-1", "2147483648", "1e3"],
     "IMBALANCE_RATIO": [MARK, "0.5", "nan", "inf"],
     "MIN_TICKETS_PER_CATEGORY": [MARK, "1"],
+    "TARGET_PRECISION": [MARK, "1", "0.4"],
     "AUTO_PROMOTE": [MARK],
     "GATE_MIN_MACRO_F1": [MARK, "1.1", "-0.1", "nan"],
     "GATE_MIN_GAIN": [MARK, "2"],
