@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -33,7 +32,7 @@ class Tuned:
     thresholds: Thresholds
     test: Trade
 
-    @cached_property
+    @property
     def trades(self) -> dict[str, dict[str, Any]]:
         """For the version's metrics."""
         return {"validation": self.thresholds.whole.as_dict(), "test": self.test.as_dict()}
@@ -45,9 +44,9 @@ def tune(first: TextModel, last: TextModel, *, validation: Tickets, test: Ticket
     first: fitted without the validation tickets: a model is far too sure of tickets it was fitted on. last: what will
     serve; it answers the test tickets, which choose nothing.
     """
-    held = Held.of(first.predict(validation.texts), validation.texts, validation.truth)
+    held = Held.of(first.predict(validation.texts), texts=validation.texts, truth=validation.truth)
     thresholds = solve(held, target=settings.TARGET_PRECISION, own=own_targets())
-    asked = Held.of(last.predict(test.texts), test.texts, test.truth)
+    asked = Held.of(last.predict(test.texts), texts=test.texts, truth=test.truth)
     counted, _ = measure(asked, Rules.of(thresholds.as_dict(), last.categories))
     return Tuned(held=held, thresholds=thresholds, test=counted)
 

@@ -26,15 +26,10 @@ OWN_TICKETS = 60  # validation tickets from which a category has a threshold of 
 PRIOR_TICKETS = 20  # what the confidences are worth, in tickets; 10 and 40 did as well
 STANDARD_ERRORS = 1.0
 LEAST_ANSWERS = 20  # above a threshold: fewer would say less than the prior does
-LEAST_CONFIDENCE = (
-    0.5  # an answer that is more likely wrong than right is not given unseen, whatever the others balance
-)
+LEAST_CONFIDENCE = 0.5  # an answer that is likelier wrong than right passes no target, whatever the others balance
 UNKNOWN_QUANTILE = 0.97  # of the validation tickets' shares of unknown words: what is normal for these tickets
-PLACES = {
-    "confidence": 6,
-    "margin": 4,
-    "unknown": 4,
-}  # decimals kept; rounded down, so that a threshold lets itself pass
+# Decimals kept; rounded down, so that an answer passes the threshold that was made of it.
+PLACES = {"confidence": 6, "margin": 4, "unknown": 4}
 LETTERS_COUNTED = 9
 
 Numbers = NDArray[np.float64]
@@ -58,7 +53,7 @@ class Held:
     letters: Indices
 
     @classmethod
-    def of(cls, answers: Answers, texts: Sequence[str], truth: Sequence[str]) -> "Held":
+    def of(cls, answers: Answers, *, texts: Sequence[str], truth: Sequence[str]) -> "Held":
         """The columns of answers. Raises ValueError for a truth that is none of the model's categories."""
         place = {slug: index for index, slug in enumerate(answers.categories)}
         unknown = sorted(set(truth) - set(place))

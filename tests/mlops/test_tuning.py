@@ -66,7 +66,7 @@ def test_train_keeps_thresholds_with_what_they_give(version, settings):
 
 def test_train_solves_thresholds_on_a_fit_that_has_not_seen_validation(version):
     tickets = frozen_tickets(dataset_of(version), ("validation",))
-    serving = Held.of(inference.load(version).predict(tickets.texts), tickets.texts, tickets.truth)
+    serving = Held.of(inference.load(version).predict(tickets.texts), texts=tickets.texts, truth=tickets.truth)
 
     kept = tuning.held_of(version)
 
@@ -77,7 +77,7 @@ def test_train_solves_thresholds_on_a_fit_that_has_not_seen_validation(version):
 def test_train_counts_once_on_test_with_the_thresholds_that_it_keeps(version):
     tickets = frozen_tickets(dataset_of(version), ("test",))
     model = inference.load(version)
-    asked = Held.of(model.predict(tickets.texts), tickets.texts, tickets.truth)
+    asked = Held.of(model.predict(tickets.texts), texts=tickets.texts, truth=tickets.truth)
 
     whole, _ = measure(asked, Rules.of(version.thresholds, model.categories))
 

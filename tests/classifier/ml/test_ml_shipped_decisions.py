@@ -112,8 +112,8 @@ def made() -> Made:
     last = refit(*both, recipe="word_char", c=first.c, temperature=first.temperature)
     return Made(
         model=last.model,
-        validation=Held.of(first.model.predict(validation[0]), *validation),
-        test=Held.of(last.model.predict(texts["test"]), texts["test"], truth["test"]),
+        validation=Held.of(first.model.predict(validation[0]), texts=validation[0], truth=validation[1]),
+        test=Held.of(last.model.predict(texts["test"]), texts=texts["test"], truth=truth["test"]),
     )
 
 

@@ -212,8 +212,13 @@ def made() -> tuple[Answers, list[str], list[str]]:
     return answers, ["Refund!", "ab 12", "x" * 40], ["a", "b", "b"]
 
 
+def held_as_made() -> Held:
+    answers, texts, truth = made()
+    return Held.of(answers, texts=texts, truth=truth)
+
+
 def test_held_takes_what_rules_need_from_answers() -> None:
-    kept = Held.of(*made())
+    kept = held_as_made()
 
     assert kept.truth.tolist() == [0, 1, 1]
     assert kept.guess.tolist() == [0, 0, 1]
@@ -224,7 +229,7 @@ def test_held_takes_what_rules_need_from_answers() -> None:
 
 
 def test_held_survives_json() -> None:
-    kept = Held.of(*made())
+    kept = held_as_made()
 
     again = Held.from_dict(json.loads(json.dumps(kept.as_dict())))
 
@@ -243,7 +248,7 @@ def test_held_of_15000_tickets_is_less_than_a_megabyte() -> None:
         chance.random(15_000),
     )
 
-    kept = Held.of(answers, ["Where is my parcel?"] * 15_000, list(answers.labels))
+    kept = Held.of(answers, texts=["Where is my parcel?"] * 15_000, truth=answers.labels)
 
     assert len(json.dumps(kept.as_dict())) < 1_000_000
 
@@ -252,7 +257,7 @@ def test_held_refuses_a_truth_that_the_model_does_not_know() -> None:
     answers, texts, _ = made()
 
     with pytest.raises(ValueError, match="'c' are none of them"):
-        Held.of(answers, texts, ["a", "b", "c"])
+        Held.of(answers, texts=texts, truth=["a", "b", "c"])
 
 
 def test_held_that_lacks_a_column_is_a_key_error() -> None:
@@ -265,7 +270,7 @@ def test_measure_and_decide_agree() -> None:
     probabilities = chance.dirichlet(np.full(3, 0.2), size=400)
     answers = Answers(("a", "b", "c"), probabilities, probabilities.argmax(axis=1), chance.random(400) * 0.6)
     texts = [letters for letters in ("plain", "ab") for _ in range(200)]
-    kept = Held.of(answers, texts, answers.labels)
+    kept = Held.of(answers, texts=texts, truth=answers.labels)
     rules = replace(Rules.of(solve(kept, target=0.9).as_dict(), answers.categories), unknown_limit=0.4)
 
     decided = decide(answers, texts, chosen=answers.best, rules=rules)
