@@ -20,7 +20,13 @@ AGGREGATES = (
 )
 
 
-def flat(prefix: str, scores: Scores) -> dict[str, float]:
+def named(*, validation: Scores, test: Scores, trades: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """All figures of a training. trades: what its thresholds give on `validation` and on `test`."""
+    automatic = {**_automatic("val", trades["validation"]), **_automatic("test", trades["test"])}
+    return {**_flat("val", validation), **_flat("test", test), **automatic}
+
+
+def _flat(prefix: str, scores: Scores) -> dict[str, float]:
     """Scores: test_macro_f1, test_category/billing/f1."""
     found: Mapping[str, Any] = scores.as_dict()
     named = {f"{prefix}_{name}": found[name] for name in AGGREGATES if found[name] is not None}
@@ -29,7 +35,7 @@ def flat(prefix: str, scores: Scores) -> dict[str, float]:
     return named
 
 
-def automatic(prefix: str, trade: Mapping[str, Any]) -> dict[str, float]:
+def _automatic(prefix: str, trade: Mapping[str, Any]) -> dict[str, float]:
     """A trade as Trade.as_dict() has it: test_auto_coverage, test_auto_precision (if any answer was automatic)."""
     named = {f"{prefix}_auto_{name}": trade[name] for name in ("coverage", "precision")}
     return {name: value for name, value in named.items() if value is not None}

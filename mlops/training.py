@@ -204,8 +204,7 @@ def _make_candidate(run: TrainingRun, trained: Trained, *, steps: Steps) -> None
         artifact=_keep_bytes(trained.content),
         metrics=trained.metrics,
         parameters=parameters,
-        thresholds=trained.tuned.thresholds.as_dict(),
-        validation_answers=trained.tuned.held.as_dict(),
+        **trained.tuned.columns,
         created_at=steps.clock(),
     )
     version.path.parent.mkdir(parents=True, exist_ok=True)
@@ -276,12 +275,7 @@ def _facts(run: TrainingRun, version: ModelVersion, trained: Trained, *, reports
     return tracking.Facts(
         name=f"version-{version.number}",
         parameters=version.parameters,
-        metrics={
-            **figures.flat("val", trained.validation),
-            **figures.flat("test", trained.test),
-            **figures.automatic("val", trained.tuned.trades["validation"]),
-            **figures.automatic("test", trained.tuned.trades["test"]),
-        },
+        metrics=figures.named(validation=trained.validation, test=trained.test, trades=trained.tuned.trades),
         tags={
             "dataset_fingerprint": run.dataset.fingerprint if run.dataset else "",
             "training_run": str(run.pk),

@@ -33,6 +33,11 @@ class Tuned:
     test: Trade
 
     @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """For the version's row."""
+        return {"thresholds": self.thresholds.as_dict(), "validation_answers": self.held.as_dict()}
+
+    @property
     def trades(self) -> dict[str, dict[str, Any]]:
         """For the version's metrics."""
         return {"validation": self.thresholds.whole.as_dict(), "test": self.test.as_dict()}
