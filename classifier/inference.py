@@ -15,12 +15,14 @@ from classifier import storing
 from classifier.metrics import PREDICTIONS
 from classifier.ml import model as models
 from classifier.ml.artifact import DamagedModel
+from classifier.ml.deciding import AUTOMATIC, Rules, decide
 from classifier.ml.model import Answers, TextModel
 from classifier.ml.text import normalise
 from classifier.models import Category, ModelArtifact, ModelVersion, Prediction
 
 logger = logging.getLogger(__name__)
 SERVING_SECONDS = 0.5  # how old the knowledge of which version is in production may be
+AUTO, REVIEW = Prediction.Decision.AUTO.value, Prediction.Decision.REVIEW.value
 MODELS_KEPT = 2  # the one in production and, during a promotion, the one before
 
 
@@ -47,6 +49,7 @@ class Serving:
     version_id: int
     number: int
     model: TextModel
+    rules: Rules
     category_ids: tuple[int, ...]  # in the order of the model's categories; 0 where there is no such row
     active: np.ndarray  # bool, (n_categories,)
     every_active: bool
@@ -61,7 +64,12 @@ class Answered:
     best: np.ndarray  # index of the answered category, (n_texts,)
     labels: list[str]
     confidences: list[float]
+    reasons: list[str]  # why each needs a review, "" for the automatic ones
     stored: storing.Stored | None
+
+    @property
+    def decisions(self) -> list[str]:
+        return [AUTO if reason == AUTOMATIC else REVIEW for reason in self.reasons]
 
 
 _lock = threading.Lock()
@@ -102,7 +110,8 @@ def forget_serving() -> None:
 
 
 def _look_up() -> Serving:
-    version = ModelVersion.objects.in_production().first()
+    # Twice a second: the thresholds each time, since they may be solved anew; the scores and answers, megabytes, never.
+    version = ModelVersion.objects.in_production().only("number", "artifact", "thresholds").first()
     if version is None:
         raise NoModelInProduction
     model = _models.get(version.artifact_id)
@@ -120,6 +129,7 @@ def _look_up() -> Serving:
         version_id=version.pk,
         number=version.number,
         model=model,
+        rules=Rules.of(version.thresholds, model.categories),
         category_ids=tuple(pk for pk, _ in found),
         active=active,
         every_active=bool(active.all()),
@@ -160,7 +170,15 @@ def _answer(using: Serving, texts: Sequence[str]) -> Answered:
     best = masked.argmax(axis=1)
     confidences = answers.probabilities[np.arange(len(best)), best].tolist()
     labels = [using.model.categories[index] for index in best.tolist()]
-    return Answered(serving=using, answers=answers, best=best, labels=labels, confidences=confidences, stored=None)
+    return Answered(
+        serving=using,
+        answers=answers,
+        best=best,
+        labels=labels,
+        confidences=confidences,
+        reasons=decide(answers, texts, chosen=best, rules=using.rules),
+        stored=None,
+    )
 
 
 def predict(
@@ -172,7 +190,7 @@ def predict(
 ) -> Answered:
     """Answers texts and stores tickets, predictions and the request before it returns."""
     answered = _answer(serving(), texts)
-    using = answered.serving
+    using, decisions = answered.serving, answered.decisions
     stored = storing.store(
         storing.Rows(
             texts=texts,
@@ -183,12 +201,12 @@ def predict(
             confidences=answered.confidences,
             n_words=[len(text.split()) for text in texts],
             unknown_shares=answered.answers.unknown.tolist(),
-            decisions=[Prediction.Decision.AUTO.value] * len(texts),
-            reasons=[""] * len(texts),
+            decisions=decisions,
+            reasons=answered.reasons,
         ),
         request=request,
         now=now,
     )
-    for label in answered.labels:
-        PREDICTIONS.labels(label).inc()
+    for label, decision in zip(answered.labels, decisions, strict=True):
+        PREDICTIONS.labels(label, decision).inc()
     return Answered(**{**vars(answered), "stored": stored})

@@ -10,7 +10,7 @@ SECONDS = Histogram(
     ["method", "handler"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-PREDICTIONS = Counter("ticket_predictions_total", "Tickets answered.", ["category"])
+PREDICTIONS = Counter("ticket_predictions_total", "Tickets answered.", ["category", "decision"])
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
@@ -23,7 +23,7 @@ from classifier.ml.scoring import Scores
 from classifier.ml.validation import Finding, Report
 from classifier.models import ModelArtifact, ModelVersion, User
 from classifier.reading import FileRow, read
-from mlops import runs, tracking
+from mlops import figures, runs, tracking, tuning
 from mlops.evaluation import PREFIXES, evaluate_tickets, write_report
 from mlops.gathering import Material, freeze, gather, validate
 from mlops.models import TrainingRun
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 RECIPES = ("word_char", "original")  # those of classifier/ml/pipeline.py, which doors must not wait 1.5 s for
 MAX_DISAGREEMENT = 1e-6  # of a probability, between what serves and the scikit-learn pipeline it was made from
 LIBRARIES = ("scikit-learn", "numpy", "scipy")
-AGGREGATES = (
-    "accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_f1",
-    "weighted_precision",
-    "weighted_recall",
-    "weighted_f1",
-    "log_loss",
-    "calibration_error",
-)
 Progress = Callable[[str], None]
 Status = TrainingRun.Status
 
@@ -65,11 +54,17 @@ class Trained:
     last: Fitted  # on train and validation, with that C and temperature: what serves
     validation: Scores
     test: Scores
+    tuned: tuning.Tuned
     seconds: float
 
     @cached_property
     def content(self) -> bytes:
         return self.last.model.to_bytes()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        scores = {"validation": self.validation.as_dict(), "test": self.test.as_dict()}
+        return {**scores, "automatic": self.tuned.trades}
 
 
 @dataclass(frozen=True)
@@ -171,11 +166,13 @@ def fit(material: Material, *, recipe: str, steps: Progress) -> Trained:
     )
     steps(f"score {len(validation.texts):,} validation and {len(test.texts):,} test tickets")
     _prove(last, validation.texts)
+    steps(f"solve thresholds for a precision of {settings.TARGET_PRECISION:g}")
     return Trained(
         first=first,
         last=last,
         validation=evaluate_tickets(first.model, validation),
         test=evaluate_tickets(last.model, test),
+        tuned=tuning.tune(first.model, last.model, validation=validation, test=test),
         seconds=round(time.perf_counter() - began, 1),
     )
 
@@ -214,8 +211,9 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
         recipe=run.recipe,
         categories=list(trained.last.model.categories),
         artifact=_keep_bytes(trained.content),
-        metrics={"validation": trained.validation.as_dict(), "test": trained.test.as_dict()},
+        metrics=trained.metrics,
         parameters=parameters,
+        **trained.tuned.columns,
         created_at=steps.clock(),
     )
     version.path.parent.mkdir(parents=True, exist_ok=True)
@@ -273,6 +271,7 @@ def _parameters(run: TrainingRun, trained: Trained) -> dict[str, Any]:
         "temperature": trained.first.temperature,
         "tried": [list(pair) for pair in trained.first.tried],  # (C, log-loss on validation)
         "converged": trained.last.converged,
+        "target_precision": trained.tuned.thresholds.target,  # shapes no model: tune_thresholds changes it afterwards
         **{f"n_{split}": sum(by_category.values()) for split, by_category in counts.items()},
         "n_categories": len(trained.last.model.categories),
         "n_features": trained.last.model.features.n_terms,
@@ -286,7 +285,7 @@ def _facts(run: TrainingRun, version: ModelVersion, trained: Trained, *, reports
     return tracking.Facts(
         name=f"version-{version.number}",
         parameters=version.parameters,
-        metrics={**_flat("val", trained.validation), **_flat("test", trained.test)},
+        metrics=figures.named(validation=trained.validation, test=trained.test, trades=trained.tuned.trades),
         tags={
             "dataset_fingerprint": run.dataset.fingerprint if run.dataset else "",
             "training_run": str(run.pk),
@@ -298,12 +297,3 @@ def _facts(run: TrainingRun, version: ModelVersion, trained: Trained, *, reports
         pipeline=trained.last.pipeline,
         temperature=trained.last.temperature,
     )
-
-
-def _flat(prefix: str, scores: Scores) -> dict[str, float]:
-    """The scores under names for MLflow: test_macro_f1, test_category/billing/f1."""
-    found: Mapping[str, Any] = scores.as_dict()
-    flat = {f"{prefix}_{name}": found[name] for name in AGGREGATES if found[name] is not None}
-    for slug, of_category in found["per_category"].items():
-        flat |= {f"{prefix}_category/{slug}/{name}": float(value) for name, value in of_category.items()}
-    return flat

@@ -41,6 +41,7 @@ MALFORMED: dict[str, list[str]] = {
     "IMBALANCE_RATIO": [MARK, "0.5", "nan", "inf"],
     "MIN_TICKETS_PER_CATEGORY": [MARK, "1"],
     "TRAIN_ON_API_LABELS": [MARK],
+    "TARGET_PRECISION": [MARK, "1", "0.4"],
     "AUTO_PROMOTE": [MARK],
     "GATE_MIN_MACRO_F1": [MARK, "1.1", "-0.1", "nan"],
     "GATE_MIN_GAIN": [MARK, "2", "-0.01"],

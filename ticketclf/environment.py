@@ -180,6 +180,12 @@ VARIABLES: tuple[Variable, ...] = (
         "false",
         "Labels that came by an API key alone train, unconfirmed by a person, too",
     ),
+    Variable(
+        "TARGET_PRECISION",
+        number(0.5, 0.999),
+        "0.95",
+        "Share of the automatic answers of a category that must be right; a category may have its own",
+    ),
     Variable("AUTO_PROMOTE", switch, "true", "A retrained candidate that passes the gate goes to production by itself"),
     Variable(
         "GATE_MIN_MACRO_F1", number(0, 1), "0.6", "Least macro-F1 on the test tickets of a version to be promoted"

@@ -10,11 +10,12 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import excerpt, link, moment, paragraph, said_by, share
-from classifier.models import Label, Prediction, Ticket
+from classifier.admin.cells import decision_in_words, excerpt, link, moment, paragraph, said_by, share
+from classifier.models import Label, ModelVersion, Prediction, Ticket
 
 created = moment("created_at", "created")
 ended = moment("ended_at", "ended")
+DECISION_COLOURS = {"auto": "success", "review": "warning"}
 SOURCE_COLOURS = {"reviewer": "success", "agent": "success", "import": "info", "api": "warning"}
 
 
@@ -81,24 +82,54 @@ class LabelAdmin(OfTicketAdmin):
         return said_by(label)
 
 
+class AnsweredBy(admin.SimpleListFilter):
+    """By the version. Django's own filter would read every version whole, scores and all, to name it."""
+
+    title = "version"
+    parameter_name = "version"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(number), f"version {number}") for number in ModelVersion.objects.values_list("number", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(version__number=number_in(self.value()))
+
+
 @admin.register(Prediction)
 class PredictionAdmin(OfTicketAdmin):
     """What versions answered."""
 
     empty = "No prediction yet. Ask for a ticket's category at /api/predict."
-    list_display = ("category", "certainty", "number", "beginning", "answered_by", created)
-    list_filter = ("category", "version", "is_demo", "created_at")
-    fields = ("category", "certainty", "number", "whole", "answered_by", created, "asked_in", "words", "unknown")
+    list_display = ("category", "certainty", "decided", "number", "beginning", "answered_by", created)
+    list_filter = ("decision", "reason", "category", AnsweredBy, "is_demo", "created_at")
+    fields = (
+        "category",
+        "certainty",
+        "decided",
+        "number",
+        "whole",
+        "answered_by",
+        created,
+        "asked_in",
+        "words",
+        "unknown",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # A version's scores are 100 kB of JSON at 77 categories, and each row would bring its own copy.
         predictions = super().get_queryset(request).select_related("category", "version", "ticket", "request")
-        heavy = ("metrics", "parameters", "categories")
+        heavy = ("metrics", "parameters", "categories", "thresholds", "validation_answers")
         return predictions.defer(*(f"version__{field}" for field in heavy))
 
     @display(description="confidence")
     def certainty(self, prediction: Prediction) -> str:
         return share(prediction.confidence)
+
+    @display(description="decision", label=DECISION_COLOURS)
+    def decided(self, prediction: Prediction) -> tuple[str, str]:
+        return prediction.decision, decision_in_words(prediction)
 
     @display(description="version")
     def answered_by(self, prediction: Prediction) -> str:

@@ -64,6 +64,11 @@ def figure(value: float | None, places: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
 
 
+def decision_in_words(prediction: Model) -> str:
+    """Whether an answer is automatic or, if not, why a person should look at it."""
+    return f"review: {prediction.get_reason_display().lower()}" if prediction.reason else "auto"
+
+
 def excerpt(text: str, length: int = EXCERPT_CHARACTERS) -> str:
     """The beginning of a text, on one line.
 

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier import labelling
 from classifier.admin.base import CarefulAdmin, Deletion, bounded, number_in
-from classifier.admin.cells import NOTHING, excerpt, link, moment, paragraph, said_by, share, when
+from classifier.admin.cells import NOTHING, decision_in_words, excerpt, link, moment, paragraph, said_by, share, when
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -35,7 +35,7 @@ class CategoryAdmin(CarefulAdmin):
     list_display = ("slug", "name", "line", "active", moment("created_at", "created"))
     list_filter = ("active",)
     search_fields = ("slug", "name", "description")
-    fields = ("slug", "name", "description", "active")
+    fields = ("slug", "name", "description", "active", "target_precision")
     empty = "No category yet. Add one, or import tickets with manage.py import_tickets FILE --create-categories."
     ordering = ("slug",)
 
@@ -249,12 +249,15 @@ def said_of(ticket: Ticket) -> Table:
 
 def predicted_of(ticket: Ticket) -> Table:
     answers = ticket.predictions.select_related("category", "version").only(
-        "ticket_id", "confidence", "created_at", "category__slug", "version__number"
+        "ticket_id", "confidence", "decision", "reason", "created_at", "category__slug", "version__number"
     )[:SHOWN_ROWS]
     return Table(
         title="Predictions",
-        headers=("Category", "Confidence", "Version", "Given"),
-        rows=[(row.category, share(row.confidence), link(row.version), when(row.created_at)) for row in answers],
+        headers=("Category", "Confidence", "Decision", "Version", "Given"),
+        rows=[
+            (row.category, share(row.confidence), decision_in_words(row), link(row.version), when(row.created_at))
+            for row in answers
+        ],
         note="What versions answered, newest first.",
         empty="No version was asked about it.",
         numbers=frozenset({1}),

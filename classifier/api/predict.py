@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from classifier import authentication, bodies, inference, problems, storing, ticketbody
 from classifier.authentication import Caller
-from classifier.models import IdempotentAnswer, Scope
+from classifier.models import IdempotentAnswer, Prediction, Scope
 from classifier.problems import Problem
 
 MAX_IDEMPOTENCY_KEY = 200
@@ -58,6 +58,13 @@ class PredictView(APIView):
                             "predicted_label": serializers.CharField(),
                             "confidence": serializers.FloatField(min_value=0, max_value=1),
                             "model_version": serializers.IntegerField(),
+                            "decision": serializers.ChoiceField(
+                                Prediction.Decision.values,
+                                help_text="auto: sure enough to be acted on. review: a person should look",
+                            ),
+                            "reason": serializers.ChoiceField(
+                                Prediction.Reason.values, required=False, help_text="Why it is for review, if it is"
+                            ),
                             "probabilities": serializers.DictField(child=serializers.FloatField(), required=False),
                             "explanation": serializers.ListField(child=serializers.DictField(), required=False),
                         },
@@ -170,11 +177,21 @@ def _dump(texts: list[str], answered: inference.Answered, *, probabilities: bool
             "predicted_label": label,
             "confidence": confidence,
             "model_version": number,
+            "decision": decision,
         }
-        for ticket, prediction, text, label, confidence in zip(
-            stored.ticket_ids, stored.prediction_ids, texts, answered.labels, answered.confidences, strict=True
+        for ticket, prediction, text, label, confidence, decision in zip(
+            stored.ticket_ids,
+            stored.prediction_ids,
+            texts,
+            answered.labels,
+            answered.confidences,
+            answered.decisions,
+            strict=True,
         )
     ]
+    for result, reason in zip(results, answered.reasons, strict=True):
+        if reason:
+            result["reason"] = reason
     model = answered.serving.model
     if probabilities:
         for result, row in zip(results, answered.answers.probabilities.tolist(), strict=True):

@@ -130,6 +130,47 @@ def splits(scores: Mapping[str, Any]) -> Table:
     )
 
 
+def automatic(scores: Mapping[str, Any]) -> list[Figure]:
+    """What the thresholds of its training gave on the test tickets."""
+    trade = scores.get("automatic", {}).get("test")
+    if not trade:
+        return []
+    right = "" if trade["precision"] is None else f", {share(trade['precision'])} right"
+    note = f"of the answers to test tickets{right}; with the thresholds that its training solved"
+    return [Figure(name="Automatic", value=share(trade["coverage"]), note=note)]
+
+
+def thresholds(solved: Mapping[str, Any]) -> Table:
+    """From which confidence on each category's answers are automatic, and what that gave on validation."""
+    per_category = solved.get("per_category", {})
+    rows: list[tuple[Any, ...]] = [
+        (
+            slug,
+            "review only" if row["threshold"] is None else figure(row["threshold"]),
+            "all categories" if row["pooled"] else "its own",
+            share(row["target"]),
+            share(row["coverage"]),
+            share(row["precision"]),
+            figure(row["n_tickets"]),
+        )
+        for slug, row in per_category.items()
+    ]
+    if rows:
+        whole = solved["whole"]
+        trade = (share(whole["coverage"]), share(whole["precision"]), figure(whole["n_answers"]))
+        rows.append(("All", NOTHING, NOTHING, share(solved["target"]), *trade))
+    return Table(
+        title="Automatic or for review",
+        headers=("Category", "Threshold", "Solved on", "Target", "Coverage", "Precision", "Tickets"),
+        rows=rows,
+        note="Answers at or above the threshold are automatic. Coverage: how many of a category's answers that is; "
+        "precision: how many of those were right, both on the validation tickets, where the thresholds were solved. "
+        "manage.py tune_thresholds shows what other targets would give.",
+        empty="No thresholds: each of its answers is for review. Train anew with manage.py train.",
+        numbers=NUMBERS,
+    )
+
+
 def settings_table(parameters: Mapping[str, Any], title: str = "Settings") -> Table:
     """Names and values, nested ones by their path."""
     return Table(

@@ -23,7 +23,9 @@ STATUS_COLOURS = {
     "failed": "danger",
 }
 created = moment("created_at", "created")
-HEAVY_OF_VERSION = ("version__metrics", "version__parameters", "version__categories")
+HEAVY_OF_VERSION = tuple(
+    f"version__{field}" for field in ("metrics", "parameters", "categories", "thresholds", "validation_answers")
+)
 HEAVY_OF_DATASET = ("dataset__members", "dataset__counts")
 
 

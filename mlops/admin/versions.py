@@ -26,7 +26,7 @@ from mlops.admin.steering import RollsBack
 from mlops.models import Promotion, TrainingRun
 
 LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
-HEAVY = ("metrics", "parameters", "categories")
+HEAVY = ("metrics", "parameters", "categories", "thresholds", "validation_answers")
 STATUS_COLOURS = {"production": "success", "candidate": "info"}
 created = moment("created_at", "created")
 Status = ModelVersion.Status
@@ -72,7 +72,8 @@ class ModelVersionAdmin(FactAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # The database picks the numbers out: the scores are 100 kB of JSON a version at 77 categories.
         scores = {f"test_{name}": Cast(KT(f"metrics__test__{name}"), FloatField()) for name in LISTED_SCORES}
-        return super().get_queryset(request).annotate(**scores)
+        # What it said of each validation ticket no page shows.
+        return super().get_queryset(request).annotate(**scores).defer("validation_answers")
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
         return queryset.defer(*HEAVY)
@@ -128,7 +129,11 @@ class ModelVersionAdmin(FactAdmin):
     def sheet(self, row: ModelVersion) -> Sheet:
         test = row.metrics.get("test", {})
         scores = (reports.per_category(test), reports.confusion(test), reports.splits(row.metrics))
-        return Sheet(figures=reports.headline(test), tables=(*scores, reports.settings_table(row.parameters)))
+        decisions = reports.thresholds(row.thresholds)
+        return Sheet(
+            figures=[*reports.headline(test), *reports.automatic(row.metrics)],
+            tables=(*scores, decisions, reports.settings_table(row.parameters)),
+        )
 
     def has_promote_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
         # A method, not the permission's name: Unfold would look that up in the database at every start.

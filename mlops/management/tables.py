@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifier.management.base import TicketclfCommand
+from classifier.ml.thresholds import Trade
 from classifier.models import ModelVersion
 from mlops.evaluation import SPLITS
 from mlops.gathering import Reason
@@ -59,6 +60,38 @@ def categories(scores: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def thresholds(solved: Mapping[str, Any]) -> list[str]:
+    """A table of each category's threshold and what it gives; solved is Thresholds.as_dict()."""
+    per_category, whole = solved["per_category"], solved["whole"]
+    width = max(len("all together"), *(len(slug) for slug in per_category))
+    lines = [f"  {'category':<{width}}{'threshold':>11}{'coverage':>10}{'precision':>11}{'tickets':>9}"]
+    for slug, row in sorted(per_category.items()):
+        least = "-" if row["threshold"] is None else f"{row['threshold']:.3f}"
+        notes = {
+            "review only": row["threshold"] is None,
+            "pooled": row["pooled"],
+            f"target {row['target']:g}": row["target"] != solved["target"],
+        }
+        said = ", ".join(note for note, applies in notes.items() if applies)
+        lines.append(f"  {slug:<{width}}{least:>11}{_trade(row)}{row['n_tickets']:>9,}  {said}".rstrip())
+    return [*lines, f"  {'all together':<{width}}{'':>11}{_trade(whole)}{whole['n_answers']:>9,}"]
+
+
+def trades(others: Mapping[float, Trade], *, target: float) -> list[str]:
+    """A table of what targets give over all categories; the one that was asked for is marked."""
+    lines = [f"  {'target':>8}{'coverage':>10}{'precision':>11}"]
+    marks = {target: "  asked for"}
+    return [
+        *lines,
+        *(f"  {share:>8g}{_trade(trade.as_dict())}{marks.get(share, '')}" for share, trade in others.items()),
+    ]
+
+
+def _trade(row: Mapping[str, Any]) -> str:
+    precision = "-" if row["precision"] is None else f"{row['precision']:.3f}"
+    return f"{row['coverage']:>10.3f}{precision:>11}"
+
+
 def rules(verdict: Mapping[str, Any]) -> list[str]:
     """The gate's rules, each with whether it is met, and which tickets decided; verdict is Verdict.as_dict()."""
     lines = [f"  {'met    ' if rule['passed'] else 'not met'}  {rule['words']}" for rule in verdict["reasons"]]
@@ -101,6 +134,7 @@ def trained(run: TrainingRun, version: ModelVersion) -> list[str]:
                 ("recipe", f"{version.recipe}, {chosen}"),
                 ("categories", f"{len(version.categories):,}"),
                 ("tickets", splits),
+                ("automatic", _automatic(version.metrics["automatic"]["test"], target=version.thresholds["target"])),
                 ("fingerprint", run.dataset.fingerprint if run.dataset else ""),
                 ("model file", str(version.path)),
                 ("MLflow", recorded if run.mlflow_run_id else "not recorded"),
@@ -145,6 +179,11 @@ def rehearsed(found: Rehearsal) -> list[str]:
 
 def sum_of(used: Mapping[str, Mapping[str, int]], slug: str) -> int:
     return sum(used[split][slug] for split in SPLITS)
+
+
+def _automatic(trade: Mapping[str, Any], *, target: float) -> str:
+    right = "" if trade["precision"] is None else f", {trade['precision']:.3f} of them right (wanted {target:g})"
+    return f"{trade['coverage']:.3f} of the test tickets{right}"
 
 
 def warnings(run: TrainingRun) -> list[str]:

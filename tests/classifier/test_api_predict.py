@@ -34,7 +34,8 @@ def test_predict_answers_each_ticket_in_order(production, post):
     results = response.json()["results"]
     assert response.status_code == 200
     assert [result["text"] for result in results] == THREE
-    assert list(results[0]) == ["id", "prediction_id", "text", "predicted_label", "confidence", "model_version"]
+    said = ["id", "prediction_id", "text", "predicted_label", "confidence", "model_version", "decision", "reason"]
+    assert list(results[0]) == said
     assert {result["model_version"] for result in results} == {production.number}
     assert [result["predicted_label"] for result in results] == ["billing", "technical", "shipping"]
     assert all(0 <= result["confidence"] <= 1 for result in results)

@@ -41,6 +41,24 @@ def test_predict_prints_category_confidence_and_text_of_each(production):
     assert lines[0].endswith("  I was double charged")
 
 
+def test_predict_prints_each_decision_and_why_it_is_for_review(production):
+    production.thresholds = {"per_category": {"billing": {"threshold": 0.5}}}
+    production.save()
+
+    lines = run("I was double charged", "fee", "App keeps crashing").splitlines()
+    found = json.loads(run("I was double charged", "fee", json=True))["results"]
+
+    assert [line.split()[2:4] for line in lines] == [
+        ["auto", "I"],
+        ["review:", "unknown_words"],
+        ["review:", "below_threshold"],
+    ]
+    assert [(result["decision"], result.get("reason")) for result in found] == [
+        ("auto", None),
+        ("review", "unknown_words"),
+    ]
+
+
 def test_predict_json_is_one_object_with_the_version(production):
     found = json.loads(run("I was double charged", json=True))
 

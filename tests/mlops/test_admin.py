@@ -79,7 +79,8 @@ def test_version_page_shows_the_scores_that_were_computed_once(at):
         "Accuracy": "75.0 %",
         "Test tickets": "4",
     }
-    by_category, confusion, splits, settings = sheet.tables
+    by_category, confusion, splits, thresholds, settings = sheet.tables
+    assert rows_of(thresholds) == []
     assert rows_of(by_category) == [["b", "50.0 %", "100.0 %", "0.667", "1"], ["a", "100.0 %", "66.7 %", "0.800", "3"]]
     assert rows_of(confusion) == [["a", 2, 1], ["b", 0, 1]]
     assert rows_of(splits)[0] == ["Macro-F1", "0.733", "0.733"]

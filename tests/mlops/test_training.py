@@ -13,7 +13,7 @@ from classifier.ml import pipeline
 from classifier.ml.model import load
 from classifier.models import Category, ModelArtifact, ModelVersion, Ticket
 from classifier.reading import UnreadableFile
-from mlops import runs, training
+from mlops import figures, runs, training
 from mlops.evaluation import evaluate
 from mlops.models import Dataset, TrainingRun
 from tests.factories import make_categories, make_user
@@ -64,6 +64,7 @@ def test_train_leaves_a_candidate_that_is_recorded_everywhere(tickets, mlflow_ho
         "fit word_char on 30 tickets",
         "refit on 36 tickets, with validation",
         "score 6 validation and 6 test tickets",
+        "solve thresholds for a precision of 0.95",
         "keep version 1",
         "record in MLflow",
     ]
@@ -97,9 +98,7 @@ def check_mlflow(run: TrainingRun, version: ModelVersion, settings) -> None:
         recorded.data.metrics["test_category/billing/recall"]
         == (version.metrics["test"]["per_category"]["billing"]["recall"])
     )
-    assert {f"{split}_{name}" for split in ("val", "test") for name in training.AGGREGATES} <= set(
-        recorded.data.metrics
-    )
+    assert {f"{split}_{name}" for split in ("val", "test") for name in figures.AGGREGATES} <= set(recorded.data.metrics)
     assert set(version.parameters) <= set(recorded.data.params)
     assert files == REPORTS
     assert registered.run_id == version.mlflow_run_id == run.mlflow_run_id

@@ -18,9 +18,9 @@ BATCH = 1000  # texts answered at once
 
 class Command(TicketclfCommand):
     help = (
-        "Answers tickets with the version in production: category, confidence and text, a line each. The texts are "
-        "the arguments, or the lines of --file, or else of standard input. Nothing is stored: it is for trying out "
-        "and for scripts; POST /api/predict is what keeps tickets and predictions."
+        "Answers tickets with the version in production: category, confidence, decision (auto, or review and why) and "
+        "text, a line each. The texts are the arguments, or the lines of --file, or else of standard input. Nothing is "
+        "stored: it is for trying out and for scripts; POST /api/predict is what keeps tickets and predictions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,17 +41,34 @@ class Command(TicketclfCommand):
                 answered = inference.answer(found[start : start + BATCH])
             except (inference.NoModelInProduction, inference.NoActiveCategory, DamagedModel) as error:
                 raise Refused(str(error)) from error
-            for text, label, confidence in zip(
-                found[start : start + BATCH], answered.labels, answered.confidences, strict=True
-            ):
-                number = answered.serving.number
-                results.append(
-                    {"text": text, "predicted_label": label, "confidence": confidence, "model_version": number}
-                )
+            results += _results(found[start : start + BATCH], answered)
         width = max(len(result["predicted_label"]) for result in results)
+        wide = max(len(_decision(result)) for result in results)
         for result in results:
-            self.say(f"{result['predicted_label']:<{width}}  {result['confidence']:.3f}  {result['text']}")
+            answer = f"{result['predicted_label']:<{width}}  {result['confidence']:.3f}  {_decision(result):<{wide}}"
+            self.say(f"{answer}  {result['text']}")
         self.print_json({"model_version": results[-1]["model_version"], "results": results})
+
+
+def _results(texts: list[str], answered: inference.Answered) -> list[dict[str, Any]]:
+    """One object for each text, with the keys that the API uses; `reason` for those to review only."""
+    answers = zip(texts, answered.labels, answered.confidences, answered.decisions, answered.reasons, strict=True)
+    number = answered.serving.number
+    return [
+        {
+            "text": text,
+            "predicted_label": label,
+            "confidence": confidence,
+            "model_version": number,
+            "decision": decision,
+            **({"reason": reason} if reason else {}),
+        }
+        for text, label, confidence, decision, reason in answers
+    ]
+
+
+def _decision(result: dict[str, Any]) -> str:
+    return f"{result['decision']}: {result['reason']}" if "reason" in result else str(result["decision"])
 
 
 def _lines(file: Path | None) -> Iterable[str]:
