@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def check_file(
     report = replace(
         report,
         n_rows=report.n_rows + faults.counts.total(),
-        findings=(*faults.findings(), *_unknown_splits(rows), *report.findings),
+        findings=(*faults.findings(), *_unknown_splits(rows), *report.findings, *_too_much_alike(rows, report)),
     )
     return Checked(
         path=path,
@@ -190,6 +190,32 @@ def _with_splits(rows: Sequence[Row], *, allowed: Sequence[str] | None, seed: in
     splits = assign([Counter(labels[text] for text in found) for found in members.values()], {}, seed=seed)
     split_of = {text: split for found, split in zip(members.values(), splits, strict=True) for text in found}
     return [replace(row, split=split_of.get(normalise(row.text or ""))) for row in rows]
+
+
+def _too_much_alike(rows: Sequence[Row], report: Report) -> list[Finding]:
+    """Whether fewer than two categories have different texts for every split: then nothing can be learnt."""
+    texts: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        text, label = normalise(row.text or ""), label_key(row.label or "")
+        if text and label:
+            texts[label][text] = text
+    poor = {label: count for label, count in report.counts.items() if not _are_different(texts[label_key(label)])}
+    if len(report.counts) < 2 or len(report.counts) - len(poor) >= 2:
+        return []  # one category alone is told of already
+    listed = ", ".join(f"{label[:40]} ({count})" for label, count in list(poor.items())[:SHOWN])
+    message = (
+        f"Training needs two categories that each have a different ticket for {', '.join(SPLITS)}; too few or too much "
+        f"alike: {listed}. Add other tickets, not variants of these."
+    )
+    return [Finding("error", "too_much_alike", message, (), len(poor))]
+
+
+def _are_different(texts: Collection[str]) -> bool:
+    """Whether the texts are of as many near-duplicate groups as there are splits; the first few hundred mostly tell."""
+    first = list(texts)[:300]
+    return len(set(groups(first))) >= len(SPLITS) or (
+        len(first) < len(texts) and len(set(groups(list(texts)))) >= len(SPLITS)
+    )
 
 
 def _unknown_splits(rows: Sequence[Row]) -> list[Finding]:
