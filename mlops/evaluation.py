@@ -26,6 +26,8 @@ TRAINED_ON = ("train", "validation")  # the last fit is on both
 ALL = "all"
 # The names that the original's reports had, so that scripts written for it find them.
 PREFIXES = {"train": "train", "validation": "val", "test": "test", ALL: "all"}
+# A report has a row for each label, and the confusion as many columns: 3,000 labels of a wrong column took 21 GB.
+MOST_UNKNOWN = 100
 IDS_A_QUERY = 500  # SQLite takes a limited number of values in one statement
 
 
@@ -66,8 +68,21 @@ def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RES
         raise NothingToScore(
             "Scoring needs at least one labelled ticket; there is none. Import some, or name another split."
         )
+    _check_labels(set(tickets.truth), known=model.categories)
     answers = model.predict(tickets.texts)
     return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=resamples)
+
+
+def _check_labels(labels: set[str], *, known: Sequence[str]) -> None:
+    """Raises NothingToScore for labels that say nothing of the model: those of a wrong column, usually."""
+    unknown = sorted(labels.difference(known))
+    if len(unknown) < len(labels) and len(unknown) <= MOST_UNKNOWN:
+        return
+    shown = ", ".join(repr(label[:40]) for label in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+    raise NothingToScore(
+        f"Scoring needs labels that the version knows ({', '.join(known[:20])}); {len(unknown):,} of {len(labels):,} "
+        f"are others ({shown}). Correct them, or name the right column with --label-column."
+    )
 
 
 def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:

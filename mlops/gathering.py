@@ -105,7 +105,10 @@ def validate(material: Material, *, refusals: tuple[Finding, ...] = ()) -> Repor
         categories=material.categories,
         imbalance_ratio=settings.IMBALANCE_RATIO,
     )
-    return replace(report, findings=(*refusals, *report.findings, *material.left_out))
+    left_out = material.left_out
+    if len(material.categories) < 2:  # then what was left out is why there is nothing to learn
+        left_out = tuple(replace(finding, level="error") if finding.count else finding for finding in left_out)
+    return replace(report, findings=(*refusals, *report.findings, *left_out))
 
 
 def freeze(material: Material) -> Dataset:

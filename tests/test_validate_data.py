@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from django.conf import settings
 from django.db import OperationalError, connection, connections
 
 from classifier.checking import check_file
-from classifier.labelling import import_tickets
+from classifier.labelling import import_tickets, set_label
 from classifier.management.commands.validate_data import Command
 from classifier.models import Category, Ticket
-from classifier.reading import Columns, read
-from tests.factories import make_categories
+from classifier.reading import Columns, FileRow, read
+from tests.factories import make_categories, make_ticket
 
 pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 Call = Callable[..., tuple[int, str, str]]
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "islet", "jetty", "knoll", "larch")
 # Twenty different tickets of two categories: enough that nothing is found.
@@ -105,6 +107,8 @@ def test_report_is_written_as_json(call: Call, tmp_path: Path) -> None:
         "categories",
         "splits",
         "per_split",
+        "random_leak_share",
+        "test_leak_share",
         "ok",
         "n_rows",
         "n_valid",
@@ -153,6 +157,19 @@ def test_labels_that_are_no_active_category_are_errors(call: Call) -> None:
 
     assert found["unknown_label"] == ("error", [22, 23], 2)
     assert found.keys() == {"unknown_label"}
+
+
+def test_label_for_every_row_is_told_in_a_few_lines(call: Call) -> None:
+    rows = "".join(f"text {number},{number:05}{'x' * 5000}\n" for number in range(300))
+
+    free = call(file="text,label\n" + rows)[1]
+    make_categories(("billing", "general"))
+    bound = call(file=GOOD + rows)[1]
+
+    assert "and 100 labels more" in free.splitlines()
+    assert max(len(line) for line in free.splitlines() + bound.splitlines()) < 2000
+    assert "found '00000xxx" in bound
+    assert "and 280 more. Correct them" in bound
 
 
 def test_allowed_labels_are_said(call: Call) -> None:
@@ -265,6 +282,94 @@ def test_splits_of_an_import_leave_out_labels_that_are_not_allowed(call: Call) -
     report = json.loads(call("--check-splits", "--json", file=GOOD + "a text,weather\n")[1])
 
     assert sum(report["per_split"].values()) == 20
+
+
+def test_share_of_test_that_leaks_is_said(call: Call) -> None:
+    near = "please tell me where my parcel number {} might be right now,general,{}\n"
+    file = SPLIT + near.format("12345", "train") + near.format("54321", "test")
+
+    report = json.loads(call("--check-splits", "--json", file=file)[1])
+
+    assert report["test_leak_share"] == 1 / 6  # of the five rows of SPLIT and this one
+    assert report["random_leak_share"] is None
+    assert (
+        "Leaks         16.7% of the test rows have a duplicate or near-duplicate in another split"
+        in call("--check-splits", file=file)[1].splitlines()
+    )
+
+
+def test_share_that_leaks_is_not_told_without_a_test_row(call: Call) -> None:
+    code, out, _ = call("--check-splits", file=SPLIT.replace("test ", "train"))
+
+    assert code == 0
+    assert "Leaks         not to be told: no row stands in test" in out.splitlines()
+    assert json.loads(call("--json", file=SPLIT)[1])["test_leak_share"] is None
+
+
+def test_file_without_splits_is_told_what_a_random_split_would_leak(call: Call) -> None:
+    copies = "".join(f"please tell me where my parcel number {number:05} might be,shipping\n" for number in range(40))
+
+    report = json.loads(call("--check-splits", "--json", file=GOOD + copies)[1])
+    said = call("--check-splits", file=GOOD + copies)[1]
+
+    assert report["test_leak_share"] == 0
+    assert report["random_leak_share"] == 0.75  # of 8 test rows 6 are copies, whose likes stand in train
+    assert "              (of a random split it would be 75.0%)" in said.splitlines()
+
+
+# --- The database ---------------------------------------------------------------------------------
+def near_duplicates(begin: int, end: int) -> list[tuple[str, str]]:
+    """Families of three tickets that are alike, of two categories."""
+    return [
+        (f"{WORDS[number % 12]} {WORDS[-1 - number // 12]} order {copy}{number:04} of mine is late again", label)
+        for number in range(begin, end)
+        for copy, label in ((1, "billing"), (2, "billing"), (3, "general"))
+    ]
+
+
+def test_own_splits_have_no_near_duplicates_in_two(call: Call, settings: Any) -> None:
+    categories = {category.slug: category for category in make_categories(("billing", "general"))}
+    rows = [FileRow(number, text, label) for number, (text, label) in enumerate(near_duplicates(0, 40))]
+    import_tickets(rows[::3], seed=0)
+    for text, label in near_duplicates(20, 60):
+        ticket = Ticket.objects.filter(text=text).first() or make_ticket(text)
+        set_label(ticket, categories[label], source="agent", now=NOW)
+    import_tickets(rows, seed=0)
+    make_ticket("without a label")
+    set_label(make_ticket(rows[0].text, is_demo=True), categories["general"], source="agent", now=NOW)
+
+    code, out, _ = call("--database", "--check-splits", "--json")
+
+    report = json.loads(out)
+    assert code == 0
+    assert (report["path"], report["splits"], report["n_rows"]) == (None, "database", 180)
+    assert sum(report["per_split"].values()) + Ticket.objects.filter(split="excluded", is_demo=False).count() == 180
+    assert (report["test_leak_share"], report["findings"]) == (0, [])
+
+
+def test_database_is_checked_for_what_is_wrong_with_it(call: Call) -> None:
+    billing, general = make_categories(("billing", "general"))
+    first, second = make_ticket("Where is it?"), make_ticket("where is it?")
+    set_label(first, billing, source="agent", now=NOW)
+    set_label(second, general, source="agent", now=NOW)
+    Ticket.objects.filter(pk=second.pk).update(split="test")
+
+    code, out, err = call("--database", "--check-splits")
+
+    assert code == 1
+    assert out.splitlines()[0] == "Tickets       those of the database that have a label"
+    assert (
+        "Error (text_in_two_splits): A split must not know another's tickets; 1 row is with the text of another " in out
+    )
+    assert f"Rows: {first.pk}, {second.pk}" in out
+    assert err.startswith("Error: The labelled tickets must be free of errors")
+    assert json.loads(call("--database", "--json")[1])["per_split"] == {}
+
+
+def test_database_and_file_exclude_each_other(call: Call) -> None:
+    code, _, err = call("--database", file=GOOD)
+
+    assert (code, err) == (2, "Error: --database and --data exclude each other. Leave one of them out.\n")
 
 
 def test_jsonl_is_checked_as_well(call: Call) -> None:

@@ -42,6 +42,26 @@ def assign(groups: Sequence[Mapping[str, int]], counts: Mapping[str, Mapping[str
     return chosen
 
 
+def at_random(labels: Sequence[str], *, seed: int) -> list[str]:
+    """The split of each row, drawn by chance within its label, 70/15/15: near-duplicates are torn apart.
+
+    The system that this one re-creates splits so; here it only serves to say what that would leak.
+
+    >>> at_random(["billing"] * 20, seed=1).count("train")
+    14
+    """
+    chance = Random(seed)  # noqa: S311 - no secret
+    members: dict[str, list[tuple[float, int]]] = {}
+    for index, label in enumerate(labels):
+        members.setdefault(label, []).append((chance.random(), index))
+    chosen = [SPLITS[0]] * len(labels)
+    for drawn in members.values():
+        for place, (_, index) in enumerate(sorted(drawn)):
+            share = (place + 0.5) / len(drawn)
+            chosen[index] = SPLITS[(share > SHARES[0]) + (share > SHARES[0] + SHARES[1])]
+    return chosen
+
+
 def _neediest(group: Mapping[str, int], standing: Mapping[str, Sequence[int]], *, tie: Sequence[float]) -> int:
     """The index of the split that is furthest below its share once the group is counted in.
 

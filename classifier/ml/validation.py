@@ -35,13 +35,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What check found. n_valid: rows with a text and a known label; counts and fingerprint are of these alone."""
+    """What check found. n_valid: rows with a text and a known label; counts and fingerprint are of these alone.
+
+    test_leak_share: share of the test rows, 0.0 to 1.0, with a duplicate or near-duplicate in another split; None if
+    no row stands in test.
+    """
 
     n_rows: int
     n_valid: int
     counts: Mapping[str, int]
     fingerprint: str
     findings: tuple[Finding, ...]
+    test_leak_share: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -93,11 +98,13 @@ def check(rows: Iterable[Row], *, categories: Collection[str] | None, imbalance_
         if text and key and (allowed is None or key in allowed)
     ]
     counts = Counter(label for _, _, label in valid)
+    standing = [row for row, _, _ in valid if row.split in SPLITS]
+    found = leaks([row.text or "" for row in standing], [row.split or "" for row in standing])
     findings = [
         *_row_findings(held, allowed),
         *_duplicates(valid),
         *_class_findings(counts, categories, imbalance_ratio=imbalance_ratio),
-        *_leak_findings([row for row, _, _ in valid if row.split in SPLITS]),
+        *_leak_findings(standing, found),
     ]
     return Report(
         n_rows=len(held),
@@ -105,6 +112,7 @@ def check(rows: Iterable[Row], *, categories: Collection[str] | None, imbalance_
         counts=dict(sorted(counts.items())),
         fingerprint=fingerprint((text, label) for _, text, label in valid),
         findings=tuple(findings),
+        test_leak_share=found.test_share if any(row.split == "test" for row in standing) else None,
     )
 
 
@@ -167,7 +175,9 @@ def _row_findings(held: Sequence[tuple[Row, str, str]], allowed: Mapping[str, st
         return
     unknown = [(row.number, (row.label or "").strip()) for row, _, key in held if key and key not in allowed]
     if unknown:
-        listed = ", ".join(f"{label!r} ({count})" for label, count in Counter(label for _, label in unknown).items())
+        listed = _listed(
+            [f"{label[:40]!r} ({count})" for label, count in Counter(label for _, label in unknown).items()]
+        )
         message = (
             f"Labels must be one of {', '.join(allowed.values())}; found {listed}. Correct them, or add the category."
         )
@@ -201,32 +211,31 @@ def _class_findings(
     if len(counts) < 2:
         message = (
             f"Training needs tickets of at least two categories; these are of {len(counts)} "
-            f"({', '.join(counts) or 'none'}). Import tickets of another one."
+            f"({''.join(counts)[:40] or 'none'}). Import tickets of another one."
         )
         yield _finding("error", "one_category", message)
     without = sorted(set(categories or ()) - set(counts))
     if without:
         message = f"Each category should have tickets; {', '.join(without)} have none and are never answered. Add some."
         yield _finding("warning", "category_without_tickets", message, count=len(without))
-    small = [f"{label} ({count})" for label, count in sorted(counts.items()) if count < SPLITTABLE]
+    small = [f"{label[:40]} ({count})" for label, count in sorted(counts.items()) if count < SPLITTABLE]
     if small:
         message = (
             f"A category needs {SPLITTABLE} tickets to stand in train, validation and test; too few: "
-            f"{', '.join(small)}. Add tickets, or its scores mean nothing."
+            f"{_listed(small)}. Add tickets, or its scores mean nothing."
         )
         yield _finding("warning", "category_too_small", message, count=len(small))
     if counts and max(counts.values()) > imbalance_ratio * min(counts.values()):
         most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
         message = (
-            f"No category should have more than {imbalance_ratio:g} times the tickets of another; {most} has "
-            f"{counts[most]}, {least} {counts[least]}. Add tickets of {least}."
+            f"No category should have more than {imbalance_ratio:g} times the tickets of another; {most[:40]} has "
+            f"{counts[most]}, {least[:40]} {counts[least]}. Add tickets of {least[:40]}."
         )
         yield _finding("warning", "imbalance", message)
 
 
-def _leak_findings(rows: Sequence[Row]) -> Iterator[Finding]:
+def _leak_findings(rows: Sequence[Row], found: Leaks) -> Iterator[Finding]:
     """Texts in two splits: an error; near-duplicates in two splits: a warning, since the line is not sharp."""
-    found = leaks([row.text or "" for row in rows], [row.split or "" for row in rows])
     wordings = (
         (True, "error", "text_in_two_splits", "the text of another split"),
         (False, "warning", "near_duplicate_in_two_splits", "a near-duplicate in another split"),
@@ -239,6 +248,11 @@ def _leak_findings(rows: Sequence[Row]) -> Iterator[Finding]:
                 f"({found.test_share:.0%} of test leak in all). Move the group into one split, or delete the copies."
             )
             yield _finding(level, code, message, numbers)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first twenty of the names, and how many more: the wrong column may have a label for every row."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _rows(numbers: Sequence[int]) -> str:

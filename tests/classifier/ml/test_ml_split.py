@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.ml.split import SHARES, SPLITS, assign
+from classifier.ml.split import SHARES, SPLITS, assign, at_random
 
 Groups = list[dict[str, int]]
 
@@ -101,3 +101,13 @@ def test_assign_refuses_a_group_without_tickets(group: dict[str, int]) -> None:
 
 def test_no_groups_need_no_splits() -> None:
     assert assign([], {"billing": {"train": 1}}, seed=0) == []
+
+
+def test_at_random_keeps_the_shares_of_each_label_and_follows_its_seed() -> None:
+    labels = ["billing"] * 100 + ["general"] * 20 + ["shipping"]
+
+    chosen = at_random(labels, seed=3)
+
+    assert Counter(chosen[:100]) == {"train": 70, "validation": 15, "test": 15}
+    assert Counter(chosen[100:120]) == {"train": 14, "validation": 3, "test": 3}
+    assert chosen == at_random(labels, seed=3) != at_random(labels, seed=4)

@@ -215,6 +215,6 @@ def test_report_is_plain_json() -> None:
     plain = json.loads(json.dumps(report.as_dict()))
 
     assert plain == report.as_dict()
-    assert set(plain) == {"ok", "n_rows", "n_valid", "counts", "fingerprint", "findings"}
+    assert set(plain) == {"ok", "n_rows", "n_valid", "counts", "fingerprint", "findings", "test_leak_share"}
     assert plain["ok"] is False
     assert set(plain["findings"][0]) == {"level", "code", "message", "rows", "count"}
