@@ -68,7 +68,6 @@ def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RES
         raise NothingToScore(
             "Scoring needs at least one labelled ticket; there is none. Import some, or name another split."
         )
-    _check_labels(set(tickets.truth), known=model.categories)
     answers = model.predict(tickets.texts)
     return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=resamples)
 
@@ -85,11 +84,12 @@ def _check_labels(labels: set[str], *, known: Sequence[str]) -> None:
     )
 
 
-def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:
+def tickets_of_rows(rows: Iterable[Row], *, known: Sequence[str]) -> Tickets:
     """The rows of a file as tickets; a label means the category that an import would take it for.
 
     known: slugs of the model, which on another machine may be no categories of ours. A label that means none of them
-    stays as it is. Rows without a text or without a label are left out.
+    stays as it is. Rows without a text or without a label are left out. Raises NothingToScore for labels of which none,
+    or too few, are the model's.
     """
     ours = {category.slug: category for category in Category.objects.all()}
     names = CategoryNames([*ours.values(), *(Category(slug=slug, name=slug) for slug in known if slug not in ours)])
@@ -99,6 +99,8 @@ def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:
         if text and label:
             texts.append(text)
             truth.append(_meaning(label, names))
+    if truth:
+        _check_labels(set(truth), known=known)
     return Tickets(texts=tuple(texts), truth=tuple(truth))
 
 
@@ -111,11 +113,6 @@ def _meaning(label: str, names: CategoryNames) -> str:
     except UnusableLabel:
         return label
     return label if is_new else category.slug
-
-
-def evaluate_rows(model: TextModel, rows: Iterable[Row]) -> Scores:
-    """The model's scores on the rows of a file. A label that the model does not know counts as wrong."""
-    return evaluate_tickets(model, tickets_of_rows(rows, known=model.categories))
 
 
 def count_seen(version: ModelVersion, texts: Iterable[str]) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-from classifier.ml.scoring import Scores
 
 AGGREGATES = (
     "accuracy",
@@ -20,22 +18,25 @@ AGGREGATES = (
 )
 
 
-def named(*, validation: Scores, test: Scores, trades: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """All figures of a training. trades: what its thresholds give on `validation` and on `test`."""
-    automatic = {**_automatic("val", trades["validation"]), **_automatic("test", trades["test"])}
-    return {**_flat("val", validation), **_flat("test", test), **automatic}
+PREFIXES = {"validation": "val", "test": "test"}  # the splits whose scores a training leaves
 
 
-def _flat(prefix: str, scores: Scores) -> dict[str, float]:
-    """Scores: test_macro_f1, test_category/billing/f1."""
-    found: Mapping[str, Any] = scores.as_dict()
-    named = {f"{prefix}_{name}": found[name] for name in AGGREGATES if found[name] is not None}
-    for slug, of_category in found["per_category"].items():
-        named |= {f"{prefix}_category/{slug}/{name}": float(value) for name, value in of_category.items()}
-    return named
+def named(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """All figures of ModelVersion.metrics: test_macro_f1, test_category/billing/f1, test_auto_coverage.
+
+    What an older version does not have, or what is no number, is left out.
+    """
+    return {
+        f"{prefix}_{name}": float(value)
+        for split, prefix in PREFIXES.items()
+        for name, value in _of_split(metrics, split)
+        if isinstance(value, int | float)
+    }
 
 
-def _automatic(prefix: str, trade: Mapping[str, Any]) -> dict[str, float]:
-    """A trade as Trade.as_dict() has it: test_auto_coverage, test_auto_precision (if any answer was automatic)."""
-    named = {f"{prefix}_auto_{name}": trade[name] for name in ("coverage", "precision")}
-    return {name: value for name, value in named.items() if value is not None}
+def _of_split(metrics: Mapping[str, Any], split: str) -> Iterator[tuple[str, Any]]:
+    scores, trade = metrics.get(split, {}), metrics.get("automatic", {}).get(split, {})
+    yield from ((name, scores.get(name)) for name in AGGREGATES)
+    for slug, of_category in scores.get("per_category", {}).items():
+        yield from ((f"category/{slug}/{name}", value) for name, value in of_category.items())
+    yield from ((f"auto_{name}", trade.get(name)) for name in ("coverage", "precision"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -12,11 +11,9 @@ from django.utils import timezone
 from classifier.inference import load
 from classifier.ml.artifact import DamagedModel
 from classifier.models import ApiKey, ModelArtifact, ModelVersion, User
-from mlops import tracking
 from mlops.judging import Verdict, judge, self_test
 from mlops.models import Promotion
 
-logger = logging.getLogger(__name__)
 Status = ModelVersion.Status
 NONE = 0  # no version has this number
 
@@ -144,7 +141,6 @@ def _put_in(row: Promotion, verdict: Verdict, *, now: datetime | None) -> Promot
         with transaction.atomic():
             row.replaced = _swap(version, verdict)
             row.save()
-            transaction.on_commit(lambda: _mirror(version))
     except IntegrityError:  # nothing was in production, so nothing was locked, and another was first
         raise PromotionConflict(_conflict_words(version)) from None
     version.refresh_from_db()
@@ -185,14 +181,3 @@ def _conflict_words(version: ModelVersion) -> str:
         f"{str(version).capitalize()} was judged against another production than there is now"
         f"{f' (version {now_there})' if now_there else ''}: somebody promoted in between. Look again, then decide anew."
     )
-
-
-def _mirror(version: ModelVersion) -> None:
-    """Moves MLflow's alias after ours. Our row has decided; that MLflow does not answer is logged and no more."""
-    if version.mlflow_version is None:
-        logger.warning("%s is not in MLflow, so its alias stays where it is", version)
-        return
-    try:
-        tracking.set_production_alias(version.mlflow_version)
-    except tracking.NotRecorded as error:
-        logger.warning("the alias of %s was not moved: %s", version, error)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from classifier.labelling import import_tickets
 from classifier.models import ApiKey, Category, ModelVersion, Scope, Ticket, User
 from classifier.reading import FileRow, read
-from mlops import retraining, training
+from mlops import reconciling, retraining, tracking, training
 from mlops.models import TrainingRun
 
 # What the shipped tickets are sorted into; data/README.md says more of each.
@@ -172,6 +172,10 @@ def version_in_production(lines: Lines) -> ModelVersion:
             f"{str(run.version).capitalize()} is trained, and the gate keeps it out of production. {outcome.words} "
             f"Lower GATE_MIN_MACRO_F1, or run: manage.py promote {run.version.number} --force --reason 'Only a trial.'"
         )
+    try:
+        reconciling.follow()
+    except (tracking.NotRecorded, reconciling.Busy) as error:  # it answers all the same, and beat sees to the alias
+        lines.tell(f"warning: MLflow's alias does not follow yet. {error}")
     lines.end()
     return run.version
 

@@ -19,6 +19,7 @@ from mlops.runs import Clock, Order
 from mlops.training import Progress, Steps, silent
 
 Status = TrainingRun.Status
+DECIDING = ("least_macro_f1", "gain", "likely_loss")  # the rules that say how good it is; the verdict has all of them
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def settle(run: TrainingRun, *, reason: str, automatic: bool, clock: Clock = tim
         return _settled(run, verdict, f"Kept as a candidate: {verdict.in_words()}")
     if not automatic:
         return _settled(run, verdict, "Kept as a candidate: it passed the gate, and AUTO_PROMOTE is off.")
-    words = " ".join(rule.words for rule in verdict.reasons if rule.found is not None)
+    words = " ".join(rule.words for rule in verdict.reasons if rule.name in DECIDING)
     try:
         row = promotion.promote(
             run.version, reason=f"{reason} {words}", by=run.by, key=run.key, verdict=verdict, now=clock()

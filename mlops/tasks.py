@@ -14,9 +14,10 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops import queueing, retraining
+from mlops import queueing, reconciling, retraining
 from mlops.models import TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
+from mlops.tracking import NotRecorded
 
 logger = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # a broker that is well answers in 5 ms
@@ -26,10 +27,13 @@ CALL_SECONDS = 1.0  # a broker that is well answers in 5 ms
 def carry_out(run_id: int) -> None:
     """Begins a queued run, and carries it out. A bell that rings twice, or late, finds nothing to do."""
     try:
-        retraining.carry_out(TrainingRun.objects.get(pk=run_id))
+        outcome = retraining.carry_out(TrainingRun.objects.get(pk=run_id))
     except (NotQueued, RunInProgress) as refusal:
         logger.info("left alone: %s", refusal)
         look_after_runs()  # Celery sends a task again whose process was killed: its run may wait for another attempt
+        return
+    if outcome.promotion is not None:
+        reconcile()
 
 
 @shared_task(name="mlops.tasks.look_after_runs")
@@ -61,6 +65,21 @@ def _start(kind: str, *, trigger: str, reason: str) -> None:
 def ring(run: TrainingRun) -> None:
     """Calls a worker to a queued run, once the row is committed. That nobody hears is no failure: it is rung again."""
     transaction.on_commit(partial(call, carry_out, run.pk))
+
+
+@shared_task(name="mlops.tasks.reconcile")
+def reconcile() -> None:
+    """Brings MLflow and our rows together: what beat calls each minute, and a page after a promotion."""
+    try:
+        for done in reconciling.reconcile():
+            logger.info("reconciled: %s", done.words)
+    except (NotRecorded, reconciling.Busy) as error:  # the next minute asks again
+        logger.warning("not reconciled: %s", error)
+
+
+def let_alias_follow() -> None:
+    """Has a worker move MLflow's alias after a promotion: a web process must neither load mlflow nor wait for it."""
+    transaction.on_commit(partial(call, reconcile))
 
 
 def call(task: Any, *arguments: Any) -> None:

@@ -7,57 +7,42 @@ caller may fail. mlflow is imported inside functions: it takes 1.6 s and 100 MB,
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import io
 import json
 import logging
-import os
-import shutil
-import sys
-import tempfile
 import time
 import traceback
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from mlops import packing
+from mlops.surroundings import address, alone, identity, quiet, reason, undisturbed, unreachable, without_password
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from sklearn.pipeline import Pipeline
+    from mlflow.models.model import ModelInfo
+
+    from classifier.ml.model import TextModel
 
 logger = logging.getLogger(__name__)
 ALIAS = "production"
 METRICS_A_CALL = 500  # MLflow takes at most 1,000 at once; 77 categories make 632
 PARAMETER_CHARACTERS = 6000  # what MLflow keeps of a parameter's value
-# What of ours the recorded pipeline calls, as files that go with it and as the names that skops is to trust.
-CODE = (
-    "classifier/__init__.py",
-    "classifier/ml/__init__.py",
-    "classifier/ml/text.py",
-    "mlops/__init__.py",
-    "mlops/flavour.py",
-)
-TRUSTED = ("numpy.ravel", "classifier.ml.text.normalise", "mlops.flavour.Terms")
-# Ours unless the environment says otherwise. MLflow's own are 120 s and 7 tries: an hour of waiting for a dead server.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "PGCONNECT_TIMEOUT": "5",
-}
+SLOW_SECONDS = 15.0  # so long may all but the model take to be recorded, which takes 1 s; the model takes twice as long
 DATABASE_TRIES = 2  # MLflow's own ten, with pauses that double, wait 100 s for a Postgres that is down
+_opened: tuple[str, int, int] | None = None  # what this process has open (surroundings.identity), unless it failed
 
 
 class NotRecorded(RuntimeError):
     """MLflow was not reached or refused; the message says which address and why, without a password."""
+
+
+class TooSlow(RuntimeError):
+    """MLflow answers, and too slowly to wait for the rest; callers see NotRecorded."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +54,7 @@ class Facts:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     reports: Path  # a folder; every file in it becomes an artifact of the run
-    pipeline: Pipeline
-    temperature: float
+    model: TextModel  # what serves; its scikit-learn pipeline is made again from it
 
 
 @dataclass(frozen=True)
@@ -79,6 +63,17 @@ class Recorded:
 
     run_id: str
     version: int
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What MLflow has registered of ours: the run of each registered version, and which of them has the alias."""
+
+    runs: Mapping[int, str]
+    alias: int | None
+
+    def holds(self, *, run_id: str, version: int | None) -> bool:
+        return version is not None and self.runs.get(version) == run_id
 
 
 def prepare() -> None:
@@ -91,88 +86,134 @@ def prepare() -> None:
 
 
 def record(facts: Facts) -> Recorded:
-    """Records a finished training, with its reports and its model, and registers the model. Raises NotRecorded."""
+    """Records a finished training, with its reports and its model, and registers the model. Raises NotRecorded.
+
+    Registered last: what has a registered version is recorded whole. The model comes before the metrics, because MLflow
+    would copy them to it one by one, and on a server each is a request.
+    """
+    began = time.monotonic()
     with _session("record the training") as client:
+        import mlflow
         from mlflow.entities import Metric, Param
 
         run_id = client.create_run(
             _experiment_id(client), run_name=facts.name, tags={"mlflow.source.name": "ticketclf", **facts.tags}
         ).info.run_id
         now_ms = int(time.time() * 1000)  # MLflow's own time stamp of a metric; no rule of ours reads it
-        metrics = [Metric(name, value, now_ms, 0) for name, value in facts.metrics.items()]
-        parameters = [Param(name, _parameter(value)) for name, value in facts.parameters.items()]
         try:
+            client.log_batch(
+                run_id, params=[Param(name, _parameter(value)) for name, value in facts.parameters.items()]
+            )
+            client.log_artifacts(run_id, str(facts.reports))
+            _refuse_slow(time.monotonic() - began)
+            model = _log_model(facts.model, run_id=run_id)
+            metrics = [Metric(*pair, now_ms, 0, model_id=model.model_id) for pair in facts.metrics.items()]
             for start in range(0, len(metrics), METRICS_A_CALL):
                 client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
-            client.log_batch(run_id, params=parameters)
-            client.log_artifacts(run_id, str(facts.reports))
-            version = _register(facts, run_id=run_id)
-        except Exception:
-            with contextlib.suppress(Exception):  # a server that is gone cannot be told either
-                client.set_terminated(run_id, "FAILED")
+            client.set_terminated(run_id, "FINISHED")
+            version = mlflow.register_model(model.model_uri, settings.MODEL_NAME, await_registration_for=5).version
+        except Exception as error:
+            if not unreachable(error):  # else it would only be waited for once more
+                with contextlib.suppress(Exception):
+                    client.set_terminated(run_id, "FAILED")
             raise
-    return Recorded(run_id=run_id, version=version)
+    return Recorded(run_id=run_id, version=int(version))
 
 
-def production_alias() -> int | None:
-    """The registered version that carries the alias `production`, or None. Raises NotRecorded."""
-    with _session("look up the alias") as client:
-        names = client.search_registered_models(filter_string=f"name = '{_quoted(settings.MODEL_NAME)}'")
-        version = names[0].aliases.get(ALIAS) if names else None
-    return None if version is None else int(version)
+def recorded_before(tags: Mapping[str, str]) -> Recorded | None:
+    """The newest finished recording that carries the tags and has its registered version, or None.
+
+    Whoever was killed between recording and writing the number down is thereby not recorded twice. Raises NotRecorded.
+    """
+    with _session("look for the recording") as client:
+        conditions = ["attributes.status = 'FINISHED'", *(f"tags.{name} = '{tags[name]}'" for name in tags)]
+        runs = client.search_runs([_experiment_id(client)], " and ".join(conditions), max_results=10)
+        registered = {run_id: number for number, run_id in _registered(client).items()}
+    ids = [run.info.run_id for run in runs]
+    return next((Recorded(run_id, registered[run_id]) for run_id in ids if run_id in registered), None)
 
 
-def set_production_alias(version: int) -> None:
-    """Gives the alias `production` to a registered version. Raises NotRecorded."""
+def registry() -> Registry:
+    """What is registered under our model's name, and where the alias stands. Raises NotRecorded."""
+    with _session("say what is registered") as client:
+        names = client.search_registered_models(filter_string=_our_name())
+        alias = names[0].aliases.get(ALIAS) if names else None
+        return Registry(runs=_registered(client), alias=None if alias is None else int(alias))
+
+
+def gone(run_ids: Iterable[str]) -> frozenset[str]:
+    """Those of the runs that MLflow does not have, or keeps only as deleted. Raises NotRecorded."""
+    with _session("look for the runs") as client:
+        return frozenset(run_id for run_id in run_ids if not _is_there(client, run_id))
+
+
+def set_production_alias(version: int | None) -> None:
+    """Gives the alias `production` to a registered version, or to none. Raises NotRecorded."""
     with _session("move the alias") as client:
-        client.set_registered_model_alias(settings.MODEL_NAME, ALIAS, str(version))
+        if version is None:
+            client.delete_registered_model_alias(settings.MODEL_NAME, ALIAS)
+        else:
+            client.set_registered_model_alias(settings.MODEL_NAME, ALIAS, str(version))
 
 
-def _register(facts: Facts, *, run_id: str) -> int:
-    """Logs the model to the run and registers it; gives the number of the registered version."""
+def _registered(client: MlflowClient) -> dict[int, str]:
+    """The run of each registered version of ours."""
+    found: dict[int, str] = {}
+    page, token = None, None
+    while page is None or token:
+        page = client.search_model_versions(_our_name(), page_token=token)
+        found |= {int(version.version): version.run_id or "" for version in page}
+        token = page.token
+    return found
+
+
+def _is_there(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+
+
+def _refuse_slow(seconds: float) -> None:
+    """Raises TooSlow if what is left, the larger part, would take longer than a training should wait."""
+    if seconds > SLOW_SECONDS:
+        raise TooSlow(f"It took {seconds:.0f} s for what takes it 1 s when it is well.")
+
+
+def _log_model(model: TextModel, *, run_id: str) -> ModelInfo:
+    """Logs the model to the run in MLflow's scikit-learn flavour."""
     import mlflow
     import pandas
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    from classifier.ml.rebuilding import rebuild
     from mlops.flavour import flavour
 
-    text_in_label_out = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("string")]))
-    # `with` and the run's id: MLflow's fluent interface would otherwise leave an active run behind.
-    with _code() as code, mlflow.start_run(run_id=run_id):
-        info = mlflow.sklearn.log_model(
-            flavour(facts.pipeline, temperature=facts.temperature),
+    with packing.code() as code:
+        info: ModelInfo = mlflow.sklearn.log_model(
+            flavour(rebuild(model), temperature=model.temperature),
             name="model",
-            registered_model_name=settings.MODEL_NAME,
-            await_registration_for=5,
-            signature=text_in_label_out,
+            run_id=run_id,  # no active run, which the fluent interface would leave behind
+            signature=ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("string")])),
             input_example=pandas.DataFrame({"text": ["I was double charged"]}),
-            pip_requirements=_requirements(),  # given: finding them out takes MLflow 3 s
+            pip_requirements=packing.requirements(),  # given: finding them out takes MLflow 3 s
             serialization_format="skops",  # no pickle
-            skops_trusted_types=list(TRUSTED),
+            skops_trusted_types=list(packing.TRUSTED),
             code_paths=[str(package) for package in code],
         )
-    return int(info.registered_model_version)
-
-
-def _requirements() -> list[str]:
-    return [f"{name}=={installed(name)}" for name in ("mlflow", "scikit-learn", "numpy", "scipy", "skops")]
-
-
-@contextlib.contextmanager
-def _code() -> Iterator[list[Path]]:
-    """Our packages with nothing in them but what the pipeline calls, to go with the model."""
-    with tempfile.TemporaryDirectory(prefix="ticketclf-") as name:
-        folder = Path(name)
-        for path in CODE:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(settings.BASE_DIR / path, folder / path)
-        yield sorted(folder.iterdir())
+    return info
 
 
 def _experiment_id(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME)
     if found is not None:
+        if found.lifecycle_stage == "deleted":  # its name stays taken, so there is no other way to record anything
+            client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     # Without a location of ours, MLflow on a database writes below the folder that the command was started in.
     location = None if _is_server() else Path(settings.MLFLOW_ARTIFACTS).as_uri()
@@ -184,8 +225,9 @@ def _parameter(value: Any) -> str:
     return text if len(text) <= PARAMETER_CHARACTERS else text[: PARAMETER_CHARACTERS - 1] + "…"
 
 
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")
+def _our_name() -> str:
+    name = settings.MODEL_NAME.replace("'", "''")
+    return f"name = '{name}'"
 
 
 def _is_server() -> bool:
@@ -196,90 +238,43 @@ def _is_server() -> bool:
 @contextlib.contextmanager
 def _session(doing: str) -> Iterator[MlflowClient]:
     """A client of the configured MLflow, with its noise kept away; anything that fails becomes NotRecorded."""
+    global _opened
     try:
-        with _quiet(), _undisturbed():
+        with quiet(), undisturbed():
             import mlflow
             from mlflow.store.db import utils
 
             utils.MAX_RETRY_COUNT = DATABASE_TRIES
-            with _alone():  # the client's first use makes the tables
+            if _opened != identity():
+                _forget_database()
+            with alone():  # the client's first use makes the tables
                 client = mlflow.MlflowClient(tracking_uri=settings.MLFLOW_TRACKING_URI)
             mlflow.set_tracking_uri(settings.MLFLOW_TRACKING_URI)  # log_model knows no other way to be told
+            _opened = identity()
             yield client
     except Exception as error:
+        _opened = None
         last = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-3, chain=False))
-        logger.warning("MLflow did not %s:\n%s", doing, _without_password(last))
+        logger.warning("MLflow did not %s:\n%s", doing, without_password(last))
         raise NotRecorded(
-            f"MLflow at {_address()} did not {doing}: {_without_password(_reason(error))} "
+            f"MLflow at {address()} did not {doing}: {without_password(reason(error))} "
             "Check MLFLOW_TRACKING_URI and that the server answers."
         ) from error
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps away what MLflow prints (standard output belongs to a command's result) and its libraries' warnings."""
-    nowhere, retries = io.StringIO(), logging.getLogger("urllib3.connectionpool")
-    level = retries.level
-    retries.setLevel(logging.ERROR)  # that it tries again is no news: that it gave up is
-    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            retries.setLevel(level)
+def _forget_database() -> None:
+    """Makes MLflow open its database anew.
 
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Sets MLflow's environment, and takes back afterwards what changed in it and in the import path.
-
-    MLflow writes its address into the environment; left there, it would reach every process that is started from
-    here, whatever that one's own settings say.
+    It keeps what it has opened as long as the process lives, and would go on writing into a file that was removed, or
+    look for tables in a database that was made anew.
     """
-    before, path = dict(os.environ), list(sys.path)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registered
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracked
+    from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
 
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Holds a lock beside MLflow's SQLite file, so that only one process makes it; elsewhere nothing is held."""
-    if not settings.MLFLOW_TRACKING_URI.startswith("sqlite:"):
-        yield
-        return
-    file = Path(settings.MLFLOW_TRACKING_URI.removeprefix("sqlite:///"))
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (file.parent / f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed
-        yield
-
-
-def _address() -> str:
-    scheme, _, rest = settings.MLFLOW_TRACKING_URI.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in a line: the system's words where it was the network or the disk, else the error's first."""
-    cause: BaseException | None = error
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
-    words = words.partition("(Caused by ")[2].removesuffix(")") or words  # before it stands the whole address
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            words = cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return (words if len(words) <= 200 else words[:199] + "…").rstrip(".") + "."
-
-
-def _without_password(text: str) -> str:
-    password = urlsplit(settings.MLFLOW_TRACKING_URI).password
-    for form in (password, unquote(password or "")):
-        text = text.replace(form, "…") if form else text
-    return text
+    for keeper in (ModelRegistryStoreRegistry, TrackingStoreRegistry):
+        keeper._get_store_with_resolved_uri.cache_clear()
+    for engines in (Registered._engine_map, Tracked._engine_map):
+        while engines:
+            engines.popitem()[1].dispose()

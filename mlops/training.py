@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +22,8 @@ from classifier.ml.scoring import Scores
 from classifier.ml.validation import Finding, Report
 from classifier.models import ModelArtifact, ModelVersion, User
 from classifier.reading import FileRow, read
-from mlops import figures, runs, tracking, tuning
-from mlops.evaluation import PREFIXES, evaluate_tickets, write_report
+from mlops import recording, runs, tracking, tuning
+from mlops.evaluation import evaluate_tickets
 from mlops.gathering import Material, freeze, gather, validate
 from mlops.models import TrainingRun
 
@@ -219,11 +218,11 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
     version.path.parent.mkdir(parents=True, exist_ok=True)
     artifact.write(version.path, trained.content)  # under a temporary name, synced, renamed
     folder = Path(settings.REPORTS_DIR) / f"version-{number}"
-    _write_reports(folder, version=version, run=run, trained=trained)
+    recording.write_reports(version, run, folder)
     steps("record in MLflow")
     outcome = f"Version {number}: macro-F1 {trained.test.macro_f1:.3f} on {trained.test.n_tickets:,} test tickets."
     try:
-        recorded = tracking.record(_facts(run, version, trained, reports=folder))
+        recorded = recording.record(version, run, model=trained.last.model, reports=folder)
         version.mlflow_run_id, version.mlflow_version = recorded.run_id, recorded.version
     except tracking.NotRecorded as error:  # a good model is not lost because its diary was closed
         outcome += f" Not recorded: {error}"
@@ -253,15 +252,6 @@ def _keep_bytes(content: bytes) -> ModelArtifact:
     return row
 
 
-def _write_reports(folder: Path, *, version: ModelVersion, run: TrainingRun, trained: Trained) -> None:
-    for split, scores in (("validation", trained.validation), ("test", trained.test)):
-        about = {"version": version.number, "split": split, "includes_training_rows": False}
-        write_report(scores, folder, prefix=PREFIXES[split], about=about)
-    (folder / "validation_report.json").write_text(
-        json.dumps(run.validation, indent=2, ensure_ascii=False) + "\n", "utf-8"
-    )
-
-
 def _parameters(run: TrainingRun, trained: Trained) -> dict[str, Any]:
     """What the version was made with: enough to make it again."""
     counts = run.dataset.counts if run.dataset else {}
@@ -279,21 +269,3 @@ def _parameters(run: TrainingRun, trained: Trained) -> dict[str, Any]:
         "python": platform.python_version(),
         **{library: installed(library) for library in LIBRARIES},
     }
-
-
-def _facts(run: TrainingRun, version: ModelVersion, trained: Trained, *, reports: Path) -> tracking.Facts:
-    return tracking.Facts(
-        name=f"version-{version.number}",
-        parameters=version.parameters,
-        metrics=figures.named(validation=trained.validation, test=trained.test, trades=trained.tuned.trades),
-        tags={
-            "dataset_fingerprint": run.dataset.fingerprint if run.dataset else "",
-            "training_run": str(run.pk),
-            "version": str(version.number),
-            "trigger": run.trigger,
-            "artifact_sha256": version.artifact_id,
-        },
-        reports=reports,
-        pipeline=trained.last.pipeline,
-        temperature=trained.last.temperature,
-    )

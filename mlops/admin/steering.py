@@ -129,6 +129,7 @@ class RollsBack:
             except (promotion.NotPromotable, promotion.PromotionConflict, promotion.NothingToRollBackTo) as error:
                 refusal = str(error)
             else:
+                tasks.let_alias_follow()
                 messages.success(request, f"{str(row.version).capitalize()} answers again from now on.")
                 return HttpResponseRedirect(reverse("admin:mlops_promotion_change", args=[row.pk]))
         return ask(

@@ -20,7 +20,7 @@ from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph, share
 from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion
-from mlops import judging, promotion
+from mlops import judging, promotion, tasks
 from mlops.admin import reports
 from mlops.admin.steering import RollsBack
 from mlops.models import Promotion, TrainingRun
@@ -64,8 +64,8 @@ class ModelVersionAdmin(FactAdmin):
     search_help_text = "A number, a recipe or an MLflow run"
     sortable_by = ("name", "macro_f1")
     fieldsets = (
-        (None, {"fields": ("standing", "recipe", created, "made_by", "answers")}),
-        ("Its files", {"fields": ("digest", "size", "mlflow_run", "mlflow_version"), "classes": ("collapse",)}),
+        (None, {"fields": ("standing", "recipe", created, "made_by", "answers", "in_mlflow")}),
+        ("Its files", {"fields": ("digest", "size", "mlflow_run"), "classes": ("collapse",)}),
     )
     actions_detail = ("promote",)
 
@@ -117,6 +117,14 @@ class ModelVersionAdmin(FactAdmin):
     def size(self, version: ModelVersion) -> str:
         return figure(type(version.artifact).objects.values_list("n_bytes", flat=True).get(pk=version.artifact_id))
 
+    @display(description="MLflow")
+    def in_mlflow(self, version: ModelVersion) -> str:
+        if version.is_demo:
+            return "Demonstration versions are not recorded."
+        if version.mlflow_version is None:
+            return "Not recorded: MLflow did not answer. It is tried again each minute, or by manage.py reconcile."
+        return f"Recorded as registered version {version.mlflow_version}."
+
     @display(description="MLflow run")
     def mlflow_run(self, version: ModelVersion) -> str:
         return code(version.mlflow_run_id)
@@ -161,6 +169,7 @@ class ModelVersionAdmin(FactAdmin):
             except (promotion.NotPromotable, promotion.PromotionConflict) as error:
                 refusal = str(error)
             else:
+                tasks.let_alias_follow()
                 messages.success(request, f"{str(version).capitalize()} answers from now on.")
                 return HttpResponseRedirect(reverse("admin:mlops_promotion_change", args=[row.pk]))
         return self._ask(request, version, form, refusal)

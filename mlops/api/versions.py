@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from classifier.authentication import Caller, caller_of
 from classifier.models import ModelVersion, Scope
 from classifier.problems import FieldError, Problem
-from mlops import promotion
+from mlops import promotion, tasks
 from mlops.api import schema
 from mlops.api.bodies import Field, choice, moment, page, read_object, said_by
 from mlops.models import Promotion
@@ -191,4 +191,5 @@ def _answer(change: Any) -> Response:
         raise Problem(409, "nothing_to_roll_back_to", str(refusal)) from None
     except promotion.PromotionConflict as refusal:
         raise Problem(409, "production_changed", str(refusal)) from None
+    tasks.let_alias_follow()
     return Response({**promotion_as_dict(row), "now": timezone.now()})

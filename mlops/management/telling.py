@@ -11,8 +11,10 @@ from django.core.management.base import OutputWrapper
 from classifier.management.base import BadUsage, Refused
 from classifier.models import User
 from classifier.reading import UnreadableFile
+from mlops import reconciling
 from mlops.promotion import NothingToRollBackTo, NotPromotable, PromotionConflict
 from mlops.runs import LostRun, RunInProgress
+from mlops.tracking import NotRecorded
 from mlops.training import CannotLearn, UnfaithfulModel
 
 EXPECTED = (
@@ -52,6 +54,14 @@ def person(name: str | None) -> User | None:
     if found is None:
         raise BadUsage(f"--by must name an active user; {name!r} is none. manage.py createsuperuser makes one.")
     return found
+
+
+def let_alias_follow(warn: Callable[[str], None]) -> None:
+    """Lets MLflow's alias follow a promotion; if it cannot, that is a line of warning, for the promotion is made."""
+    try:
+        reconciling.follow()
+    except (NotRecorded, reconciling.Busy) as error:
+        warn(f"Warning: MLflow's alias does not follow yet; beat sees to it, or manage.py reconcile. {error}")
 
 
 def plainly(stream: OutputWrapper) -> Callable[[str], None]:

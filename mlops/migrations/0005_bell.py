@@ -25,7 +25,7 @@ def fall_silent(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("mlops", "0003_append_only"),
+        ("mlops", "0004_reconcile_schedule"),
         ("django_celery_beat", "0019_alter_periodictasks_options"),
     ]
 

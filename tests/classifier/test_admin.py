@@ -24,7 +24,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import Dataset, Promotion, TrainingRun
+from mlops.models import AliasMove, Dataset, Promotion, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +85,8 @@ def more(count: int) -> None:
             status="failed", trigger="command", recipe="word_char", by=person, dataset=dataset, metrics=metrics,
             outcome="No luck.", log="fit",
         )  # fmt: skip
-        Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
+        promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
+        AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
 
 
 @pytest.fixture

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+
+from django.conf import settings
 
 from classifier.ml.model import TextModel
 from classifier.ml.pipeline import Fitted, refit
@@ -99,3 +103,13 @@ def make_trained(model: TextModel | None = None, *, status: str = "candidate", *
         ended_at=NOW,
     )
     return version
+
+
+@contextmanager
+def mlflow_client(uri: str = "") -> Iterator[Any]:
+    """MLflow's own client of the configured MLflow, or of another one: what a person with its pages could do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        yield MlflowClient(tracking_uri=uri or settings.MLFLOW_TRACKING_URI)

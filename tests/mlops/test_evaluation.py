@@ -98,6 +98,10 @@ def test_a_version_made_with_another_scikit_learn_is_warned_of(made, warned):
     assert not warned or f"made with scikit-learn 0.1, and {HERE} is installed" in words
 
 
+def scores_of_rows(model, rows):
+    return evaluation.evaluate_tickets(model, evaluation.tickets_of_rows(rows, known=model.categories))
+
+
 def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
     rows = [
         Row(2, "I was double charged", " Billing "),
@@ -106,7 +110,7 @@ def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
         Row(5, "Where is it?", None),
     ]
 
-    scores = evaluation.evaluate_rows(good_fit().model, rows)
+    scores = scores_of_rows(good_fit().model, rows)
 
     assert (scores.n_tickets, scores.accuracy) == (2, 1.0)
 
@@ -124,13 +128,15 @@ def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
 def test_labels_of_a_file_mean_what_an_import_takes_them_for(label, meant):
     Category.objects.create(slug="shipping", name="Late parcels")
 
-    tickets = evaluation.tickets_of_rows([Row(2, "Where is it?", label)], known=("billing", "card_arrival"))
+    rows = [Row(2, "Where is it?", label), Row(3, "I was double charged", "billing")]
 
-    assert tickets.truth == (meant,)
+    tickets = evaluation.tickets_of_rows(rows, known=("billing", "card_arrival"))
+
+    assert tickets.truth == (meant, "billing")
 
 
 def test_evaluate_rows_counts_a_label_the_model_does_not_know_as_wrong():
-    scores = evaluation.evaluate_rows(
+    scores = scores_of_rows(
         good_fit().model, [Row(2, "I was double charged", "billing"), Row(3, "Refund me", "Refunds")]
     )
 

@@ -8,11 +8,11 @@ import pytest
 from django.db import connection
 
 from classifier.models import ModelArtifact, ModelVersion
-from mlops import judging, promotion, tracking
-from mlops.models import Dataset, Frozen, Promotion, TrainingRun
+from mlops import judging, promotion
+from mlops.models import Frozen, Promotion
 from mlops.promotion import GateSaysNo, NotPromotable, PromotionConflict
 from tests import factories
-from tests.mlops.making import NOW, label_tickets, make_trained, poor_fit, small_fit
+from tests.mlops.making import NOW, label_tickets, make_trained, poor_fit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
@@ -163,33 +163,3 @@ def test_two_promotions_at_once_end_with_one_and_a_conflict():
     assert sorted(ends) == ["conflict", "promoted"]
     assert sorted(statuses().values()) == ["candidate", "production"]
     assert Promotion.objects.count() == 1
-
-
-# --- MLflow's alias -------------------------------------------------------------------------------
-def test_promote_moves_the_alias_once_it_is_committed(
-    tickets, mlflow_home, tmp_path, django_capture_on_commit_callbacks
-):
-    fitted = small_fit()
-    (tmp_path / "reports").mkdir()
-    recorded = tracking.record(
-        tracking.Facts("v", {}, {}, {}, tmp_path / "reports", fitted.pipeline, fitted.temperature)
-    )
-    version = make_trained(mlflow_version=recorded.version)
-
-    with django_capture_on_commit_callbacks(execute=True):
-        promotion.promote(version, reason="Good")
-        before = tracking.production_alias()
-
-    assert (before, tracking.production_alias()) == (None, recorded.version)
-
-
-@pytest.mark.parametrize(("mlflow_version", "words"), [(None, "not in MLflow"), (7, "was not moved")])
-def test_promote_goes_on_when_the_alias_cannot_be_moved(
-    tickets, caplog, django_capture_on_commit_callbacks, mlflow_version, words
-):
-    with django_capture_on_commit_callbacks(execute=True):
-        promotion.promote(make_trained(mlflow_version=mlflow_version), reason="Good")
-
-    assert statuses() == {1: "production"}
-    assert words in caplog.text
-    assert Dataset.objects.count() == TrainingRun.objects.count() == 1

@@ -8,9 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from mlops import tracking
+from mlops import surroundings, tracking
 from mlops.flavour import flavour
-from tests.mlops.making import good_fit, rows_of, small_fit
+from tests.mlops.making import good_fit, mlflow_client, rows_of, small_fit
 
 MANY = {f"test_category/c{number}/f1": 0.5 for number in range(tracking.METRICS_A_CALL + 1)}
 LOAD = """
@@ -49,8 +47,7 @@ def facts_of(reports: Path, **fields: Any) -> tracking.Facts:
             "metrics": {"test_macro_f1": 0.75, **MANY},
             "tags": {"dataset_fingerprint": "ab" * 32},
             "reports": reports,
-            "pipeline": small_fit().pipeline,
-            "temperature": 0.5,
+            "model": small_fit().model,
             **fields,
         }
     )
@@ -90,15 +87,6 @@ def facts(tmp_path: Path) -> tracking.Facts:
     return facts_of(tmp_path / "reports")
 
 
-@contextmanager
-def mlflow_client(uri: str) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
-
-        yield MlflowClient(tracking_uri=uri)
-
-
 def test_record_leaves_run_metrics_files_and_a_registered_version(made):
     with mlflow_client(made.uri) as client:
         run = client.get_run(made.run_id)
@@ -120,6 +108,13 @@ def test_record_leaves_run_metrics_files_and_a_registered_version(made):
 def test_more_metrics_than_mlflow_takes_at_once_are_sent_in_parts(made):
     with mlflow_client(made.uri) as client:
         assert set(client.get_run(made.run_id).data.metrics) >= set(MANY)
+
+
+def test_metrics_stand_beside_the_model_too(made):
+    with mlflow_client(made.uri) as client:
+        version = client.get_model_version(settings.MODEL_NAME, str(made.version))
+        model = client.get_logged_model(version.source.rpartition("/")[2])
+    assert {metric.key for metric in model.metrics} >= {"test_macro_f1", *MANY}
 
 
 def test_a_long_parameter_is_cut(made):
@@ -155,15 +150,15 @@ def test_recorded_model_answers_in_a_process_that_has_only_what_it_brings(made, 
 
 
 def test_alias_is_none_until_it_is_set(made):
-    before = tracking.production_alias()
+    before = tracking.registry().alias
 
     tracking.set_production_alias(made.version)
 
-    assert (before, tracking.production_alias()) == (None, made.version)
+    assert (before, tracking.registry().alias) == (None, made.version)
 
 
 def test_alias_without_any_registered_model_is_none(mlflow_home):
-    assert tracking.production_alias() is None
+    assert tracking.registry().alias is None
 
 
 def test_flavour_gives_the_probabilities_of_the_model_that_serves():
@@ -214,6 +209,28 @@ def test_a_recording_that_breaks_off_is_marked_failed_in_mlflow(mlflow_home):
     assert [run.info.status for run in runs] == ["FAILED"]
 
 
+def test_a_recording_that_is_too_slow_is_given_up_and_marked_failed(mlflow_home, facts, monkeypatch):
+    monkeypatch.setattr(tracking, "SLOW_SECONDS", 0.0)
+
+    with pytest.raises(tracking.NotRecorded, match="did not record the training: It took 0 s"):
+        tracking.record(facts)
+
+    with mlflow_client() as client:
+        runs = client.search_runs([client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME).experiment_id])
+    assert [run.info.status for run in runs] == ["FAILED"]
+    assert tracking.registry().runs == {}
+
+
+def test_a_database_that_was_removed_is_made_anew_by_a_process_that_had_it_open(mlflow_home, facts):
+    tracking.prepare()
+    shutil.rmtree(mlflow_home / "mlflow")
+
+    recorded = tracking.record(facts)
+
+    assert (mlflow_home / "mlflow" / "mlflow.sqlite3").exists()
+    assert tracking.registry().runs == {recorded.version: recorded.run_id}
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
@@ -242,13 +259,13 @@ def test_an_mlflow_that_accepts_and_does_not_answer_is_given_up(home, facts, set
         settings.MLFLOW_TRACKING_URI = f"http://127.0.0.1:{server.getsockname()[1]}"
 
         with pytest.raises(tracking.NotRecorded, match="timed out"):
-            tracking.production_alias()
+            tracking.registry()
 
 
 def test_the_environment_decides_over_the_timeouts(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "17")
 
-    with tracking._undisturbed():
+    with surroundings.undisturbed():
         inside = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"], os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
 
     assert inside == ("17", "1")

@@ -10,7 +10,7 @@ from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.models import ModelVersion
 from mlops import promotion
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, person
+from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly
 
 
 class Command(TicketclfCommand):
@@ -55,4 +55,5 @@ class Command(TicketclfCommand):
         except promotion.GateSaysNo as error:
             self.print_json({"promoted": False, "version": number, "verdict": error.verdict.as_dict()})
             raise Refused(str(error)) from error
+        let_alias_follow(plainly(self.stderr))
         tables.show_promotion(self, row)

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from classifier.management.base import Refused, TicketclfCommand
 from mlops import retraining, training
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, plainly
+from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly
 from mlops.models import TrainingRun
 
 
@@ -29,6 +29,8 @@ class Command(TicketclfCommand):
     def handle(self, *, recipe: str | None, **_options: Any) -> None:
         with failures_in_one_line():
             outcome = retraining.run(trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, progress=plainly(self.stderr))
+        if outcome.promotion is not None:
+            let_alias_follow(plainly(self.stderr))
         run = outcome.run
         if run.version is not None:
             run.version.refresh_from_db()

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from classifier.management.base import BadUsage, TicketclfCommand
 from mlops import promotion
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, person
+from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly
 
 
 class Command(TicketclfCommand):
@@ -35,4 +35,5 @@ class Command(TicketclfCommand):
         user = person(by)
         with failures_in_one_line():
             row = promotion.roll_back(reason=reason, by=user, expected=expected)
+        let_alias_follow(plainly(self.stderr))
         tables.show_promotion(self, row)

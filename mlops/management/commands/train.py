@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from classifier.management.base import Refused, TicketclfCommand
 from mlops import rehearsing, retraining, training
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, plainly
+from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly
 from mlops.models import TrainingRun
 
 
@@ -52,7 +52,9 @@ class Command(TicketclfCommand):
             run = training.train(
                 trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=plainly(self.stderr)
             )
-            retraining.settle_first(run)
+            outcome = retraining.settle_first(run)
+        if outcome is not None and outcome.promotion is not None:
+            let_alias_follow(plainly(self.stderr))
         if run.version is None:
             self.print_json(tables.run_as_dict(run))
             raise Refused(f"These labelled tickets cannot be trained on. {run.outcome}")

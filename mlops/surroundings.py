@@ -1,0 +1,120 @@
+"""What surrounds a talk with MLflow: its environment, its silence, its lock, and words for what went wrong.
+
+The talk itself is tracking.py; nothing here imports mlflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+
+# Ours unless the environment says otherwise. MLflow's own are 120 s and 7 tries: an hour of waiting for a dead server.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PGCONNECT_TIMEOUT": "5",
+}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps away what MLflow prints (standard output belongs to a command's result) and its libraries' warnings."""
+    nowhere, retries = io.StringIO(), logging.getLogger("urllib3.connectionpool")
+    level = retries.level
+    retries.setLevel(logging.ERROR)  # that it tries again is no news: that it gave up is
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            retries.setLevel(level)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Sets MLflow's environment, and takes back afterwards what changed in it and in the import path.
+
+    MLflow writes its address into the environment; left there, it would reach every process that is started from
+    here, whatever that one's own settings say.
+    """
+    before, path = dict(os.environ), list(sys.path)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Holds a lock beside MLflow's SQLite file, so that only one process makes it; elsewhere nothing is held."""
+    if not settings.MLFLOW_TRACKING_URI.startswith("sqlite:"):
+        yield
+        return
+    file = Path(settings.MLFLOW_TRACKING_URI.removeprefix("sqlite:///"))
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (file.parent / f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
+
+
+def identity() -> tuple[str, int, int]:
+    """The address of MLflow and, for a SQLite file, which file it is: one that was removed and made anew is another."""
+    uri = settings.MLFLOW_TRACKING_URI
+    if not uri.startswith("sqlite:"):
+        return (uri, 0, 0)
+    try:
+        found = os.stat(uri.removeprefix("sqlite:///"))
+    except OSError:
+        return (uri, 0, 0)
+    return (uri, found.st_dev, found.st_ino)
+
+
+def address() -> str:
+    scheme, _, rest = settings.MLFLOW_TRACKING_URI.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a line: the system's words where it was the network or the disk, else the error's first."""
+    cause: BaseException | None = error
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    words = words.partition("(Caused by ")[2].removesuffix(")") or words  # before it stands the whole address
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            words = cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return (words if len(words) <= 200 else words[:199] + "…").rstrip(".") + "."
+
+
+def unreachable(error: BaseException | None) -> bool:
+    """Whether the network or the disk is what failed, and not MLflow itself."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def without_password(text: str) -> str:
+    password = urlsplit(settings.MLFLOW_TRACKING_URI).password
+    for form in (password, unquote(password or "")):
+        text = text.replace(form, "…") if form else text
+    return text
