@@ -105,9 +105,12 @@ def reason(error: Exception) -> str:
 
 
 def unreachable(error: BaseException | None) -> bool:
-    """Whether the network or the disk is what failed, and not MLflow itself."""
+    """Whether the network, the disk or the database is what failed, and not MLflow itself.
+
+    OperationalError by its name, which PEP 249 gives to that class of every database's driver.
+    """
     while error is not None:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) or type(error).__name__ == "OperationalError":
             return True
         error = error.__cause__ or error.__context__
     return False

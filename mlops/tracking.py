@@ -123,13 +123,17 @@ def record(facts: Facts) -> Recorded:
 def recorded_before(tags: Mapping[str, str]) -> Recorded | None:
     """The newest finished recording that carries the tags and has its registered version, or None.
 
-    Whoever was killed between recording and writing the number down is thereby not recorded twice. Raises NotRecorded.
+    Whoever was killed between recording and writing the number down is thereby not recorded twice; runs that broke off
+    are marked failed. Raises NotRecorded.
     """
     with _session("look for the recording") as client:
-        conditions = ["attributes.status = 'FINISHED'", *(f"tags.{name} = '{tags[name]}'" for name in tags)]
-        runs = client.search_runs([_experiment_id(client)], " and ".join(conditions), max_results=10)
+        conditions = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+        runs = client.search_runs([_experiment_id(client)], conditions, max_results=10)
+        for run in runs:
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, "FAILED")
         registered = {run_id: number for number, run_id in _registered(client).items()}
-    ids = [run.info.run_id for run in runs]
+    ids = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
     return next((Recorded(run_id, registered[run_id]) for run_id in ids if run_id in registered), None)
 
 
@@ -255,7 +259,9 @@ def _session(doing: str) -> Iterator[MlflowClient]:
     except Exception as error:
         _opened = None
         last = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-3, chain=False))
-        logger.warning("MLflow did not %s:\n%s", doing, without_password(last))
+        # Of one that is not there, whoever called tells in a line, and where in MLflow that was noticed helps nobody.
+        level = logging.DEBUG if unreachable(error) else logging.WARNING
+        logger.log(level, "MLflow did not %s:\n%s", doing, without_password(last))
         raise NotRecorded(
             f"MLflow at {address()} did not {doing}: {without_password(reason(error))} "
             "Check MLFLOW_TRACKING_URI and that the server answers."

@@ -242,6 +242,31 @@ def test_with_a_frozen_mlflow_a_training_succeeds_in_bounded_time_and_is_recorde
     assert registered() == [1, 2]
 
 
+def test_with_an_mlflow_that_freezes_in_the_middle_a_training_succeeds_and_the_rest_is_tidied_up(server, monkeypatch):
+    real = tracking._log_model
+
+    def frozen(*given: Any, **named: Any) -> Any:
+        server.send(signal.SIGSTOP)
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_log_model", frozen)
+        try:
+            run, seconds = train()
+        finally:
+            server.send(signal.SIGCONT)
+
+    print(f"with an MLflow that froze while it was told of it, a training took {seconds:.1f} s")
+    assert run.status == "succeeded"
+    assert "Not recorded: MLflow at" in run.outcome
+    assert seconds < FROZEN_SECONDS
+    assert [done.what for done in reconciling.reconcile()] == ["recorded"]
+    with mlflow_client() as client:
+        experiment = client.get_experiment_by_name(tracking.settings.MLFLOW_EXPERIMENT_NAME)
+        runs = client.search_runs([experiment.experiment_id])
+    assert sorted(found.info.status for found in runs) == ["FAILED", "FINISHED"]
+
+
 def test_with_a_slow_mlflow_a_training_succeeds_in_bounded_time_and_is_recorded_in_the_end(server):
     with server.slow():
         run, seconds = train()
