@@ -74,7 +74,7 @@ def tickets_of_rows(rows: Iterable[Row], *, known: Iterable[str]) -> Tickets:
     """The rows of a file as tickets; a label means the category that an import would take it for.
 
     known: slugs of the model, which on another machine may be no categories of ours. A label that means none of them
-    stays as it is. Rows without a text or without a label are left out.
+    stays as it is and counts as wrong. Rows without a text or without a label are left out.
     """
     ours = {category.slug: category for category in Category.objects.all()}
     names = CategoryNames([*ours.values(), *(Category(slug=slug, name=slug) for slug in known if slug not in ours)])
@@ -96,11 +96,6 @@ def _meaning(label: str, names: CategoryNames) -> str:
     except UnusableLabel:
         return label
     return label if is_new else category.slug
-
-
-def evaluate_rows(model: TextModel, rows: Iterable[Row]) -> Scores:
-    """The model's scores on the rows of a file. A label that the model does not know counts as wrong."""
-    return evaluate_tickets(model, tickets_of_rows(rows, known=model.categories))
 
 
 def count_seen(version: ModelVersion, texts: Iterable[str]) -> int:
