@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Of 77 rows the eye loses its own between name and cell: each fifth line is darker, as on squared paper.
-GUIDE, GUIDED_FROM = 5, 20
+GUIDE, GUIDED_FROM, GUIDE_COLOUR = 5, 20, "#8fa1b8"
 
 
 def draw_confusion(scores: Scores, path: Path, *, title: str) -> None:
@@ -99,8 +99,8 @@ def _label(axes: Axes, names: Sequence[str], layout: Layout) -> None:
     axes.grid(which="minor", color="#d9dee5", linewidth=0.6)
     axes.tick_params(which="minor", length=0)
     for place in range(GUIDE, len(names) if len(names) > GUIDED_FROM else 0, GUIDE):
-        axes.axhline(place - 0.5, color="#8fa1b8", linewidth=0.9)
-        axes.axvline(place - 0.5, color="#8fa1b8", linewidth=0.9)
+        axes.axhline(place - 0.5, color=GUIDE_COLOUR, linewidth=0.9, antialiased=False)
+        axes.axvline(place - 0.5, color=GUIDE_COLOUR, linewidth=0.9, antialiased=False)
 
 
 def _write_counts(axes: Axes, counts: Any, shares: Any, *, points: float) -> None:

@@ -88,8 +88,8 @@ def tickets_of_rows(rows: Iterable[Row], *, known: Sequence[str]) -> Tickets:
     """The rows of a file as tickets; a label means the category that an import would take it for.
 
     known: slugs of the model, which on another machine may be no categories of ours. A label that means none of them
-    stays as it is. Rows without a text or without a label are left out. Raises NothingToScore for labels of which none,
-    or too few, are the model's.
+    stays as it is and counts as wrong. Rows without a text or without a label are left out. Raises NothingToScore for
+    labels of which none, or too few, are the model's.
     """
     ours = {category.slug: category for category in Category.objects.all()}
     names = CategoryNames([*ours.values(), *(Category(slug=slug, name=slug) for slug in known if slug not in ours)])

@@ -76,7 +76,7 @@ def _only_file(folder: Path) -> Path:
 def _origin(path: Path, sha256: str) -> tuple[ModelVersion | None, str]:
     """Our version with these bytes, if there is one, and the origin in words."""
     # The same model trained twice is one row of bytes: a version with frozen tickets can be scored on them.
-    same = ModelVersion.objects.filter(artifact_id=sha256).order_by("run__dataset_id", "-number")
+    same = ModelVersion.objects.filter(artifact_id=sha256).order_by("-number")
     version = same.filter(run__dataset__isnull=False).first() or same.first()
     if version is not None:
         return version, f"It is the model file of {version}: its SHA-256 is that of our row."

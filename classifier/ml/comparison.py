@@ -127,7 +127,7 @@ def _most(n: int, rate: float, *, level: float) -> int:
     640
     """
     reached = 0.0
-    for count in range(n + 1):
+    for count in range(n):
         ways = lgamma(n + 1) - lgamma(count + 1) - lgamma(n - count + 1)
         reached += exp(ways + count * log(rate) + (n - count) * log1p(-rate))
         if reached >= level:

@@ -212,6 +212,15 @@ def test_evaluate_a_file_says_how_many_rows_it_was_trained_on(tickets, tmp_path)
     assert "2 tickets (includes training rows, 1 of them" in text
 
 
+def test_evaluate_a_version_without_tickets_of_its_own_on_a_file(tmp_path):
+    factories.make_version(model=small_fit().model)
+    (tmp_path / "other.csv").write_text("text,label\nI was double charged,billing\n", encoding="utf-8")
+
+    found = Ended("evaluate", "--data", tmp_path / "other.csv", "--json").found
+
+    assert (found["version"], found["n_tickets"], found["includes_training_rows"]) == (1, 1, None)
+
+
 def test_evaluate_shows_the_intervals(tickets):
     make_trained(status="production")
 

@@ -11,7 +11,7 @@ from classifier.ml.scoring import score
 from classifier.ml.validation import Row
 from classifier.models import Category, Ticket
 from mlops import evaluation
-from mlops.drawing import Layout, draw_confusion
+from mlops.drawing import GUIDE_COLOUR, Layout, draw_confusion
 from mlops.evaluation import NothingToScore, Tickets
 from mlops.models import Dataset
 from tests import factories
@@ -20,6 +20,11 @@ from tests.mlops.making import good_fit, label_tickets, make_trained
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 HERE = installed("scikit-learn")
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def scores_on(rows):
+    model = good_fit().model
+    return evaluation.evaluate_tickets(model, evaluation.tickets_of_rows(rows, known=model.categories))
 
 
 @pytest.fixture
@@ -98,11 +103,7 @@ def test_a_version_made_with_another_scikit_learn_is_warned_of(made, warned):
     assert not warned or f"made with scikit-learn 0.1, and {HERE} is installed" in words
 
 
-def scores_of_rows(model, rows):
-    return evaluation.evaluate_tickets(model, evaluation.tickets_of_rows(rows, known=model.categories))
-
-
-def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
+def test_evaluate_a_file_matches_labels_and_leaves_out_what_cannot_be_scored():
     rows = [
         Row(2, "I was double charged", " Billing "),
         Row(3, "App keeps crashing", "TECHNICAL"),
@@ -110,7 +111,7 @@ def test_evaluate_rows_matches_labels_and_leaves_out_what_cannot_be_scored():
         Row(5, "Where is it?", None),
     ]
 
-    scores = scores_of_rows(good_fit().model, rows)
+    scores = scores_on(rows)
 
     assert (scores.n_tickets, scores.accuracy) == (2, 1.0)
 
@@ -135,10 +136,8 @@ def test_labels_of_a_file_mean_what_an_import_takes_them_for(label, meant):
     assert tickets.truth == (meant, "billing")
 
 
-def test_evaluate_rows_counts_a_label_the_model_does_not_know_as_wrong():
-    scores = scores_of_rows(
-        good_fit().model, [Row(2, "I was double charged", "billing"), Row(3, "Refund me", "Refunds")]
-    )
+def test_evaluate_a_file_counts_a_label_the_model_does_not_know_as_wrong():
+    scores = scores_on([Row(2, "I was double charged", "billing"), Row(3, "Refund me", "Refunds")])
 
     assert scores.accuracy == 0.5
     assert scores.per_category["Refunds"].support == 1
@@ -174,6 +173,21 @@ def test_the_picture_is_the_same_for_the_same_numbers_whatever_the_names(home, n
         draw_confusion(scores_of(names), home / name, title="test")
 
     assert (home / "one.png").read_bytes() == (home / "two.png").read_bytes()
+
+
+def test_the_picture_of_many_categories_has_guides_where_the_eye_would_lose_its_row(home):
+    names = [f"category_{number}" for number in range(24)]
+    draw_confusion(scores_of(names[:20]), home / "20.png", title="test")
+    draw_confusion(scores_of(names), home / "24.png", title="test")
+
+    assert [has_colour(home / name, GUIDE_COLOUR) for name in ("20.png", "24.png")] == [False, True]
+
+
+def has_colour(path, colour):
+    from matplotlib.colors import to_rgb
+    from matplotlib.image import imread
+
+    return bool((abs(imread(path)[..., :3] - to_rgb(colour)).max(axis=-1) < 0.02).sum(axis=1).max() > 200)
 
 
 @pytest.mark.parametrize(
