@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -80,7 +81,8 @@ _current: tuple[float, Serving] | None = None
 def serving() -> Serving:
     """The version in production, as of at most half a second ago. Raises NoModelInProduction if there is none.
 
-    While one thread looks again (and perhaps loads), the others go on with what they have.
+    While one thread looks again (and perhaps loads), the others go on with what they have. So do all if a new version
+    turns out to be damaged; a process that has nothing yet raises DamagedModel.
     """
     global _current
     known = _current
@@ -97,6 +99,12 @@ def serving() -> Serving:
     except NoModelInProduction:
         _current = None
         raise
+    except DamagedModel as error:
+        if known is None:
+            raise
+        logger.error("version %s goes on answering, the one in production cannot: %s", known[1].number, error)
+        _current = (time.monotonic() + SERVING_SECONDS, known[1])
+        return known[1]
     finally:
         _lock.release()
 
@@ -139,16 +147,24 @@ def _look_up() -> Serving:
 def load(version: ModelVersion) -> TextModel:
     """The version's model, its digest checked: from this machine's file or, where that is bad or missing, from the row.
 
-    A good row also mends the file. Raises DamagedModel if neither is whole: nothing is ever answered from a bad copy.
+    Both copies are looked at, and a good one mends the other. Raises DamagedModel if neither is whole: nothing is ever
+    answered from a bad copy.
     """
     path = version.path
     try:
-        return models.load(path, sha256=version.artifact_id)
+        model = models.load(path, sha256=version.artifact_id)
     except FileNotFoundError:
         logger.info("model file of version %s is not on this machine: taken from the database", version.number)
+        return _load_from_row(version)
     except (DamagedModel, OSError) as error:
         logger.warning("model file of version %s is damaged: taken from the database (%s)", version.number, error)
-    content = bytes(ModelArtifact.objects.only("content").get(pk=version.artifact_id).content)
+        return _load_from_row(version)
+    _mend_row(version, model)
+    return model
+
+
+def _load_from_row(version: ModelVersion) -> TextModel:
+    path, content = version.path, _content_of(version)
     model = models.from_bytes(content, sha256=version.artifact_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +172,19 @@ def load(version: ModelVersion) -> TextModel:
     except OSError as error:  # a full or read-only disk must not keep a good model from answering
         logger.warning("model file of version %s cannot be written: %s", version.number, error)
     return model
+
+
+def _mend_row(version: ModelVersion, model: TextModel) -> None:
+    """Writes the row again if its bytes are not the model's: other machines, and a backup, live by it."""
+    if hashlib.sha256(_content_of(version)).hexdigest() == version.artifact_id:
+        return
+    logger.warning("the database's bytes of version %s are damaged: mended from the file", version.number)
+    content = model.to_bytes()
+    ModelArtifact.objects.filter(pk=version.artifact_id).update(content=content, n_bytes=len(content))
+
+
+def _content_of(version: ModelVersion) -> bytes:
+    return bytes(ModelArtifact.objects.only("content").get(pk=version.artifact_id).content)
 
 
 def answer(texts: Sequence[str]) -> Answered:

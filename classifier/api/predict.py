@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from classifier import authentication, bodies, inference, problems, storing, ticketbody
 from classifier.authentication import Caller
+from classifier.ml.artifact import DamagedModel
 from classifier.models import IdempotentAnswer, Prediction, Scope
 from classifier.problems import Problem
 
@@ -99,6 +100,8 @@ def _problem_of(error: Exception) -> Problem | None:
         return Problem(503, "no_model_in_production", str(error))
     if isinstance(error, inference.NoActiveCategory):
         return Problem(503, "no_active_category", str(error))
+    if isinstance(error, DamagedModel):
+        return Problem(503, "model_damaged", f"The model in production cannot answer. {error}")
     if isinstance(error, storing.ExternalIdTaken):
         wrong = [
             problems.FieldError(f"tickets[{position}].external_id", "external_id_taken", str(error))

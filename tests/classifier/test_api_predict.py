@@ -10,7 +10,16 @@ from django.db import connection
 from django.test import Client
 
 from classifier import authentication, inference
-from classifier.models import ApiRequest, Category, IdempotentAnswer, ModelVersion, Prediction, RefusalMinute, Ticket
+from classifier.models import (
+    ApiRequest,
+    Category,
+    IdempotentAnswer,
+    ModelArtifact,
+    ModelVersion,
+    Prediction,
+    RefusalMinute,
+    Ticket,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -380,6 +389,16 @@ def test_predict_by_a_person_without_the_permission_is_refused(production):
     response = client.post("/api/predict", {"tickets": THREE}, content_type="application/json")
 
     assert_problem(response, 403, "scope_missing")
+
+
+def test_predict_with_a_damaged_model_answers_503_and_stores_nothing(post, production, settings, tmp_path):
+    settings.MODELS_DIR = tmp_path
+    ModelArtifact.objects.update(content=b"no model")
+
+    body = assert_problem(post({"tickets": THREE}), 503, "model_damaged")
+
+    assert "train anew" in body["detail"]
+    assert not Ticket.objects.exists()
 
 
 def test_predict_without_model_answers_503(post):

@@ -9,6 +9,7 @@ import pytest
 from classifier import inference
 from classifier.ml.artifact import DamagedModel
 from classifier.ml.model import load as load_model
+from classifier.ml.pipeline import refit
 from classifier.models import Category, ModelArtifact
 from tests import factories
 
@@ -71,11 +72,72 @@ def test_load_refuses_when_file_and_row_are_damaged(production):
         inference.load(production)
 
 
-def test_load_takes_the_good_file_when_the_row_is_damaged(production):
+def test_load_takes_the_good_file_when_the_row_is_damaged_and_mends_it(production):
     inference.load(production)
-    ModelArtifact.objects.update(content=b"nothing")
+    whole = bytes(ModelArtifact.objects.get().content)
+    ModelArtifact.objects.update(content=b"nothing", n_bytes=7)
 
     assert inference.load(production).categories == factories.SLUGS
+
+    row = ModelArtifact.objects.get()
+    assert (bytes(row.content), row.n_bytes) == (whole, len(whole))
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_no_flipped_bit_ever_answers():
+    """Two hundred bits of a model, in the file, in the row and in both: repaired from the good copy or refused."""
+    texts = ["I was charged twice", "Refund me", "Where is my parcel?", "It has not come"]
+    fitted = refit(texts, ["billing"] * 2 + ["shipping"] * 2, recipe="word_char", c=1.0, temperature=1.0)
+    version = factories.make_version(model=fitted.model)
+    inference.load(version)
+    whole = version.path.read_bytes()
+    for bit in range(0, len(whole) * 8, len(whole) * 8 // 200):
+        bad = flipped(whole, bit)
+
+        version.path.write_bytes(bad)
+        assert inference.load(version).to_bytes() == whole
+        assert version.path.read_bytes() == whole
+
+        ModelArtifact.objects.update(content=bad)
+        assert inference.load(version).to_bytes() == whole
+        assert bytes(ModelArtifact.objects.get().content) == whole
+
+        version.path.write_bytes(bad)
+        ModelArtifact.objects.update(content=bad)
+        with pytest.raises(DamagedModel):
+            inference.load(version)
+        version.path.write_bytes(whole)
+        ModelArtifact.objects.update(content=whole)
+
+
+def test_the_file_of_another_version_under_the_right_name_is_refused_and_mended(production):
+    other = factories.make_version(model=factories.small_model(("billing", "account")))
+    inference.load(other)
+    inference.load(production)
+    production.path.write_bytes(other.path.read_bytes())
+
+    assert inference.load(production).categories == factories.SLUGS
+    assert load_model(production.path, sha256=production.artifact_id)
+
+
+def test_the_last_good_version_goes_on_answering_when_the_new_one_is_damaged(production, monkeypatch, caplog):
+    clock = [inference.time.monotonic()]
+    monkeypatch.setattr(inference.time, "monotonic", lambda: clock[0])
+    assert inference.serving().number == 1
+    type(production).objects.update(status="archived")
+    damaged = factories.make_version(status="production", model=factories.small_model(("billing", "account")))
+    ModelArtifact.objects.filter(pk=damaged.artifact_id).update(content=b"no model")
+
+    clock[0] += 1
+    answered = inference.answer(["I was charged twice"])
+
+    assert (answered.serving.number, answered.labels) == (1, ["billing"])
+    assert "version 1 goes on answering, the one in production cannot" in caplog.text
 
 
 def test_load_serves_from_the_row_when_the_file_cannot_be_written(production, settings, tmp_path):
