@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,7 +25,6 @@ from mlops.surroundings import address, alone, identity, quiet, reason, undistur
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models.model import ModelInfo
 
     from classifier.ml.model import TextModel
 
@@ -96,22 +96,23 @@ def record(facts: Facts) -> Recorded:
         import mlflow
         from mlflow.entities import Metric, Param
 
-        run_id = client.create_run(
-            _experiment_id(client), run_name=facts.name, tags={"mlflow.source.name": "ticketclf", **facts.tags}
-        ).info.run_id
+        tags = {"mlflow.source.name": "ticketclf", **facts.tags}
+        run = client.create_run(_experiment_id(client), run_name=facts.name, tags=tags).info
+        run_id = run.run_id
         now_ms = int(time.time() * 1000)  # MLflow's own time stamp of a metric; no rule of ours reads it
         try:
-            client.log_batch(
-                run_id, params=[Param(name, _parameter(value)) for name, value in facts.parameters.items()]
-            )
+            parameters = {name: _parameter(value) for name, value in facts.parameters.items()}
+            client.log_batch(run_id, params=list(starmap(Param, parameters.items())))
             client.log_artifacts(run_id, str(facts.reports))
             _refuse_slow(time.monotonic() - began)
-            model = _log_model(facts.model, run_id=run_id)
+            # Made by us: MLflow would put it into the default experiment, whose files lie below the current folder.
+            model = client.create_logged_model(run.experiment_id, "model", source_run_id=run_id, params=parameters)
+            uri = _log_model(facts.model, run_id=run_id, model_id=model.model_id)
             metrics = [Metric(*pair, now_ms, 0, model_id=model.model_id) for pair in facts.metrics.items()]
             for start in range(0, len(metrics), METRICS_A_CALL):
                 client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
             client.set_terminated(run_id, "FINISHED")
-            version = mlflow.register_model(model.model_uri, settings.MODEL_NAME, await_registration_for=5).version
+            version = mlflow.register_model(uri, settings.MODEL_NAME, await_registration_for=5).version
         except Exception as error:
             if not unreachable(error):  # else it would only be waited for once more
                 with contextlib.suppress(Exception):
@@ -188,8 +189,8 @@ def _refuse_slow(seconds: float) -> None:
         raise TooSlow(f"It took {seconds:.0f} s for what takes it 1 s when it is well.")
 
 
-def _log_model(model: TextModel, *, run_id: str) -> ModelInfo:
-    """Logs the model to the run in MLflow's scikit-learn flavour."""
+def _log_model(model: TextModel, *, run_id: str, model_id: str) -> str:
+    """Logs the model in MLflow's scikit-learn flavour under the id that was made for it; gives its address."""
     import mlflow
     import pandas
     from mlflow.models import ModelSignature
@@ -199,9 +200,9 @@ def _log_model(model: TextModel, *, run_id: str) -> ModelInfo:
     from mlops.flavour import flavour
 
     with packing.code() as code:
-        info: ModelInfo = mlflow.sklearn.log_model(
+        info = mlflow.sklearn.log_model(
             flavour(rebuild(model), temperature=model.temperature),
-            name="model",
+            model_id=model_id,
             run_id=run_id,  # no active run, which the fluent interface would leave behind
             signature=ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("string")])),
             input_example=pandas.DataFrame({"text": ["I was double charged"]}),
@@ -210,7 +211,7 @@ def _log_model(model: TextModel, *, run_id: str) -> ModelInfo:
             skops_trusted_types=list(packing.TRUSTED),
             code_paths=[str(package) for package in code],
         )
-    return info
+    return str(info.model_uri)
 
 
 def _experiment_id(client: MlflowClient) -> str:

@@ -37,7 +37,7 @@ HEAVY = {"mlflow", "sklearn", "numpy", "scipy", "matplotlib", "skops", "pandas",
 VERBS = (
     "classifier/inference.py", "classifier/labelling.py", "classifier/storing.py", "mlops/training.py",
     "mlops/evaluation.py", "mlops/promotion.py", "mlops/retraining.py", "mlops/tracking.py", "mlops/quickstart.py",
-    "mlops/supervisor.py",
+    "mlops/supervisor.py", "mlops/recording.py", "mlops/reconciling.py",
 )  # fmt: skip
 INDEX = re.compile(
     r"pypi\.org|pythonhosted\.org|npmjs\.org|deb\.debian\.org|--(extra-)?index-url|--trusted-host|--find-links"

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
+from classifier.inference import load
 from classifier.models import ModelVersion
 from mlops import promotion, reconciling, tracking, training
 from mlops.models import AliasMove
@@ -176,7 +178,8 @@ def test_a_training_is_recorded_on_a_server_with_all_its_files(server):
     with mlflow_client() as client:
         found = client.get_run(run.mlflow_run_id)
         files = {file.path for file in client.list_artifacts(run.mlflow_run_id)}
-        model = client.get_model_version(tracking.settings.MODEL_NAME, str(run.version.mlflow_version))
+        model = client.get_model_version(settings.MODEL_NAME, str(run.version.mlflow_version))
+        experiment = client.get_logged_model(model.source.rpartition("/")[2]).experiment_id
     assert files == {
         "val_classification_report.json",
         "val_confusion_matrix.png",
@@ -185,6 +188,7 @@ def test_a_training_is_recorded_on_a_server_with_all_its_files(server):
         "validation_report.json",
     }
     assert found.info.artifact_uri.startswith("mlflow-artifacts:/")
+    assert experiment == found.info.experiment_id
     assert model.run_id == run.mlflow_run_id
     print(f"a training that is recorded on a server: {seconds:.1f} s")
 
@@ -192,9 +196,9 @@ def test_a_training_is_recorded_on_a_server_with_all_its_files(server):
 def test_the_registered_model_is_served_and_answers_with_labels(server, tmp_path):
     run, _ = train()
     texts = [*TEXTS, "App keeps crashing"]
-    expected = reconciling.recording.load(run.version).predict(texts).labels
+    expected = load(run.version).predict(texts).labels
     port, log = free_port(), tmp_path / "serve.log"
-    address = f"models:/{tracking.settings.MODEL_NAME}/{run.version.mlflow_version}"
+    address = f"models:/{settings.MODEL_NAME}/{run.version.mlflow_version}"
     command = [
         "env", f"MLFLOW_TRACKING_URI={server.uri}", "mlflow", "models", "serve", "--model-uri", address,
         "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port),
@@ -262,7 +266,7 @@ def test_with_an_mlflow_that_freezes_in_the_middle_a_training_succeeds_and_the_r
     assert seconds < FROZEN_SECONDS
     assert [done.what for done in reconciling.reconcile()] == ["recorded"]
     with mlflow_client() as client:
-        experiment = client.get_experiment_by_name(tracking.settings.MLFLOW_EXPERIMENT_NAME)
+        experiment = client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME)
         runs = client.search_runs([experiment.experiment_id])
     assert sorted(found.info.status for found in runs) == ["FAILED", "FINISHED"]
 
@@ -280,7 +284,7 @@ def test_with_a_slow_mlflow_a_training_succeeds_in_bounded_time_and_is_recorded_
     assert registered() == [1]
 
 
-def test_with_a_frozen_mlflow_promotions_go_on_and_the_alias_follows_later(server, client):
+def test_with_a_frozen_mlflow_promotions_go_on_and_the_alias_follows_later(server):
     first = in_production(train()[0].version)
     reconciling.reconcile()
     second = train()[0].version

@@ -111,11 +111,29 @@ def test_more_metrics_than_mlflow_takes_at_once_are_sent_in_parts(made):
         assert set(client.get_run(made.run_id).data.metrics) >= set(MANY)
 
 
-def test_metrics_stand_beside_the_model_too(made):
+def test_the_model_stands_in_our_experiment_with_parameters_and_metrics(made):
     with mlflow_client(made.uri) as client:
         version = client.get_model_version(settings.MODEL_NAME, str(made.version))
         model = client.get_logged_model(version.source.rpartition("/")[2])
+        run = client.get_run(made.run_id)
     assert {metric.key for metric in model.metrics} >= {"test_macro_f1", *MANY}
+    assert model.params["c"] == "100.0"
+    assert (model.experiment_id, model.source_run_id) == (run.info.experiment_id, made.run_id)
+
+
+def test_everything_that_is_recorded_lies_below_the_folder_of_the_settings(mlflow_home, facts, monkeypatch, tmp_path):
+    somewhere = tmp_path / "somewhere"
+    somewhere.mkdir()
+    monkeypatch.chdir(somewhere)
+
+    recorded = tracking.record(facts)
+
+    with mlflow_client() as client:
+        version = client.get_model_version(settings.MODEL_NAME, str(recorded.version))
+        model = client.get_logged_model(version.source.rpartition("/")[2])
+    assert list(somewhere.iterdir()) == []
+    assert model.artifact_location.startswith(settings.MLFLOW_ARTIFACTS.as_uri())
+    assert list(settings.MLFLOW_ARTIFACTS.rglob("model.skops"))
 
 
 def test_a_long_parameter_is_cut(made):
