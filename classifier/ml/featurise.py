@@ -45,7 +45,8 @@ class Part:
 class Features:
     """One text's features: columns in ascending order, shape (n,), their weights, shape (n,), and unknown words.
 
-    unknown: share of the text's words that the vocabulary lacks, 0.0 to 1.0; 1.0 for a text without any word.
+    unknown: share of the text's words that the vocabulary lacks, 0.0 to 1.0; 1.0 for a text without any word. A number or
+    code that it lacks is none.
     """
 
     columns: NDArray[np.int32]
@@ -57,7 +58,7 @@ class Word(NamedTuple):
     """What is known of a run of letters between two spaces, once and for all texts.
 
     columns: of its tokens, their pairs and its character n-grams, one for each occurrence. n_tokens, n_known: how many
-    tokens it has and how many of them the vocabulary knows. first: its first token, "" if none. followers: the tokens
+    tokens count as words, which an unknown number or code does not, and how many the vocabulary knows. first: its first token, "" if none. followers: the tokens
     that make a known pair after its last token, and the pair's column.
     """
 
@@ -180,9 +181,9 @@ class Tfidf:
         for word in normalise(text).split(" "):
             columns, n_tokens, n_known, first, next_followers = remembered(word) or self._spell(word)
             arrays.append(columns)
-            if n_tokens:
-                tokens += n_tokens
-                known += n_known
+            tokens += n_tokens
+            known += n_known
+            if first:
                 if first in followers:
                     pairs.append(followers[first])
                 followers = next_followers
@@ -198,7 +199,8 @@ class Tfidf:
             columns += _known(self._pieces, _pieces(word, self.character.shortest, self.character.longest))
         spelled = Word(
             columns=np.array(columns, dtype=np.int32),
-            n_tokens=len(tokens),
+            # An order number that was never seen says nothing of the language, so it counts neither way.
+            n_tokens=n_known + sum(token not in self._words and not _has_digit(token) for token in tokens),
             n_known=n_known,
             first=tokens[0] if tokens else "",
             followers=self._pairs.get(tokens[-1], {}) if tokens else {},
@@ -208,6 +210,10 @@ class Tfidf:
                 self._memo.clear()
             self._memo[word] = spelled
         return spelled
+
+
+def _has_digit(token: str) -> bool:
+    return any(letter.isdigit() for letter in token)
 
 
 def _known(columns: dict[str, int], terms: Iterable[str]) -> list[int]:

@@ -83,7 +83,17 @@ def test_sublinear_counts_are_one_plus_their_logarithm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("card lost", 0.0), ("card gone", 0.5), ("gone gone card", 2 / 3), ("", 1.0), ("? a 1", 1.0)]
+    ("text", "expected"),
+    [
+        ("card lost", 0.0),
+        ("card gone", 0.5),
+        ("gone gone card", 2 / 3),
+        ("", 1.0),
+        ("? a 1", 1.0),
+        ("card 123456", 0.0),  # a number or a code counts neither way
+        ("card lost #A1B2-77 gone", 1 / 3),
+        ("123456 A1B2", 1.0),
+    ],
 )
 def test_unknown_is_the_share_of_words_outside_the_vocabulary(text: str, expected: float) -> None:
     assert small().features(text).unknown == pytest.approx(expected)
