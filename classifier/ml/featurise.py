@@ -45,8 +45,8 @@ class Part:
 class Features:
     """One text's features: columns in ascending order, shape (n,), their weights, shape (n,), and unknown words.
 
-    unknown: share of the text's words that the vocabulary lacks, 0.0 to 1.0; 1.0 for a text without any word. A number or
-    code that it lacks is none.
+    unknown: share of the text's words that the vocabulary lacks, 0.0 to 1.0; 1.0 for a text without any word. A number
+    or code that it lacks is none.
     """
 
     columns: NDArray[np.int32]
@@ -58,8 +58,8 @@ class Word(NamedTuple):
     """What is known of a run of letters between two spaces, once and for all texts.
 
     columns: of its tokens, their pairs and its character n-grams, one for each occurrence. n_tokens, n_known: how many
-    tokens count as words, which an unknown number or code does not, and how many the vocabulary knows. first: its first token, "" if none. followers: the tokens
-    that make a known pair after its last token, and the pair's column.
+    tokens count as words, which an unknown number or code does not, and how many of them the vocabulary knows. first:
+    its first token, "" if none. followers: the tokens that make a known pair after its last token, and the pair's column.
     """
 
     columns: NDArray[np.int32]
