@@ -59,7 +59,7 @@ class Word(NamedTuple):
 
     columns: of its tokens, their pairs and its character n-grams, one for each occurrence. n_tokens, n_known: how many
     tokens count as words, which an unknown number or code does not, and how many of them the vocabulary knows. first:
-    its first token, "" if none. followers: the tokens that make a known pair after its last token, and the pair's column.
+    its first token, "" if none. followers: the tokens that make a known pair after its last token, and its column.
     """
 
     columns: NDArray[np.int32]
