@@ -203,9 +203,14 @@ VARIABLES: tuple[Variable, ...] = (
         "How far below 0 the 95 % interval of that gain may reach; 0 demands a gain beyond chance",
     ),
     # Twice the worst that chance did to a category of 84 test tickets (0.048), which is four standard errors of them
-    # (0.024, of the 5 % of tickets that two equals answer differently). Where a category has fewer, what chance takes
-    # from it is not held against it.
-    Variable("GATE_MAX_RECALL_LOSS", number(0, 1), "0.1", "Recall that no category may lose more of, beyond chance"),
+    # (0.024, of the 5 % of tickets that two equals answer differently). Of a category with fewer than 60, what
+    # chance takes is not held against the candidate.
+    Variable(
+        "GATE_MAX_RECALL_LOSS",
+        number(0, 1),
+        "0.1",
+        "Recall that no category may lose more of; of one with fewer than 60 test tickets, beyond chance",
+    ),
     # Twice the worst that chance did (0.027).
     Variable(
         "GATE_MAX_CALIBRATION_LOSS", number(0, 1), "0.05", "Calibration error that a candidate may add to production's"

@@ -9,6 +9,11 @@ import numpy as np
 from classifier.ml.bootstrap import LEVEL, SEED, Interval, Numbers, intervals, membership
 from classifier.ml.scoring import BINS, bin_of, of_cells
 
+# With so many tickets a loss of 0.1 is 3.4 standard errors of what two equal models do (below), and is taken as it is.
+ENOUGH = 60
+# The share of tickets that one of two equal models answers rightly and the other wrongly: 0.05 was measured on the
+# shipped tickets. A candidate that turns over more, everywhere, must not be forgiven more for it.
+MOST_TURNED = 0.05
 SIMULATED = 500  # the 95th percentile then stands to a twentieth of itself
 
 
@@ -16,7 +21,8 @@ SIMULATED = 500  # the 95th percentile then stands to a twentieth of itself
 class Loss:
     """What one category loses: tickets answered rightly before and after, of how many.
 
-    by_chance: net losses that a category of this size has by chance alone, in 95 of 100 comparisons of all categories.
+    by_chance: net losses that a category of this size has by chance alone, in 95 of 100 comparisons of all categories;
+    0 from ENOUGH tickets on.
     """
 
     category: str
@@ -95,8 +101,9 @@ def recall_losses(truth: Sequence[str], ours: Sequence[str], theirs: Sequence[st
     """What each category of the truth loses from their answers to ours, in the order of the categories.
 
     Two trainings turn some tickets over without meaning anything: the rate at which the tickets of all the other
-    categories turn from right to wrong says how many, and a single one is never beyond chance. The level is parted
-    among the categories (Bonferroni): of 77 there is always one that lost by chance what one alone would not.
+    categories turn from right to wrong says how many, MOST_TURNED at most, and a single one is never beyond chance. The
+    level is parted among the categories (Bonferroni): of 77 there is always one that lost by chance what one alone
+    would not. A category of ENOUGH tickets is forgiven nothing.
 
     >>> truth = ["a"] * 40 + ["b"] * 40
     >>> found = recall_losses(truth, ["a"] * 30 + ["b"] * 50, truth)[0]
@@ -111,9 +118,12 @@ def recall_losses(truth: Sequence[str], ours: Sequence[str], theirs: Sequence[st
         for which in (was_right, is_right, was_right & ~is_right, slice(None))
     )
     # Half a ticket more, so that a rate is never nothing because few were looked at.
-    rates = (turned.sum() - turned + 0.5) / (before.sum() - before + 1)
+    rates = np.minimum((turned.sum() - turned + 0.5) / (before.sum() - before + 1), MOST_TURNED)
     level = 1 - (1 - LEVEL) / len(names)
-    by_chance = [max(1, _most(n, rate, level=level)) for n, rate in zip(before.tolist(), rates.tolist(), strict=True)]
+    by_chance = [
+        0 if n_tickets >= ENOUGH else max(1, _most(n_right, rate, level=level))
+        for n_tickets, n_right, rate in zip(support.tolist(), before.tolist(), rates.tolist(), strict=True)
+    ]
     columns = (before.tolist(), after.tolist(), support.tolist(), by_chance)
     return [Loss(str(name), *counts) for name, *counts in zip(names, *columns, strict=True)]
 

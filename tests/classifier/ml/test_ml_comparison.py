@@ -94,7 +94,7 @@ def test_recall_losses_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("n_categories", "n_tickets"), [(5, 84), (77, 19)])
-def test_recall_losses_of_equals_are_rarely_beyond_chance(n_categories: int, n_tickets: int) -> None:
+def test_recall_losses_of_equals_are_rarely_beyond_chance_and_a_tenth(n_categories: int, n_tickets: int) -> None:
     """Both right on 90 % of the tickets, each wrong on its own 4 %: no category is worse, in 19 of 20 comparisons."""
     chance, alarms = np.random.default_rng(1), 0
     truth = [str(slug) for slug in range(n_categories) for _ in range(n_tickets)]
@@ -102,7 +102,8 @@ def test_recall_losses_of_equals_are_rarely_beyond_chance(n_categories: int, n_t
         drawn = chance.random(len(truth))
         ours = ["?" if draw < 0.06 or 0.06 <= draw < 0.10 else slug for draw, slug in zip(drawn, truth, strict=True)]
         theirs = ["?" if draw < 0.06 or draw > 0.96 else slug for draw, slug in zip(drawn, truth, strict=True)]
-        alarms += any(loss.is_beyond_chance for loss in recall_losses(truth, ours, theirs))
+        losses = recall_losses(truth, ours, theirs)
+        alarms += any(loss.is_beyond_chance and loss.recall > 0.1 for loss in losses)
 
     assert alarms <= 6
 
@@ -114,3 +115,20 @@ def test_recall_losses_of_a_category_that_is_ruined_are_beyond_chance(n_categori
     found = recall_losses(truth, ["1" if slug == "0" else slug for slug in truth], truth)
 
     assert [loss.category for loss in found if loss.is_beyond_chance] == ["0"]
+
+
+def test_recall_losses_of_a_category_with_enough_tickets_are_forgiven_nothing() -> None:
+    truth = ["a"] * 60 + ["b"] * 59
+
+    found = recall_losses(truth, ["b"] * 2 + truth[2:], truth)
+
+    assert (found[0].support, found[0].by_chance, found[0].is_beyond_chance) == (60, 0, True)
+    assert (found[1].support, found[1].by_chance > 0) == (59, True)
+
+
+def test_recall_losses_are_not_forgiven_because_every_category_loses() -> None:
+    """Two of five tickets turn in each of ten categories: as the rate of the others that would be chance."""
+    truth = [str(slug) for slug in range(10) for _ in range(50)]
+    ours = ["?" if number % 5 < 2 else slug for number, slug in enumerate(truth)]
+
+    assert all(loss.is_beyond_chance for loss in recall_losses(truth, ours, truth))
