@@ -47,10 +47,12 @@ def moment(field: str, description: str) -> Callable[[Model], str]:
 def share(value: float | None) -> str:
     """A number from 0 to 1 as percent.
 
-    >>> share(0.8249)
-    '82.5 %'
+    >>> share(0.8249), share(0.9996), share(1.0)
+    ('82.5 %', '> 99.9 %', '100.0 %')
     """
-    return NOTHING if value is None else f"{value * 100:.1f} %"
+    if value is None:
+        return NOTHING
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"  # nearly sure is not sure
 
 
 def figure(value: float | None, places: int = 3) -> str:

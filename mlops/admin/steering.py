@@ -43,7 +43,13 @@ class RunForm(forms.Form):
     )
 
 
-class ReasonForm(forms.Form):
+class Seen(forms.Form):
+    """What was in production when the page was shown: if somebody is faster, the click changes nothing."""
+
+    expected = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+
+
+class ReasonForm(Seen):
     """Why."""
 
     reason = forms.CharField(
@@ -121,13 +127,14 @@ class RollsBack:
         if now_there is None or before is None:
             messages.warning(request, str(promotion.NothingToRollBackTo(now_there)))
             return HttpResponseRedirect(back)
-        form = ReasonForm(request.POST or None)
+        form = ReasonForm(request.POST or None, initial={"expected": now_there.number})
         refusal = ""
         if request.method == "POST" and form.is_valid():
             try:
                 row = promotion.roll_back(by=request.user, **form.cleaned_data)
             except (promotion.NotPromotable, promotion.PromotionConflict, promotion.NothingToRollBackTo) as error:
                 refusal = str(error)
+                form = ReasonForm(initial={**form.cleaned_data, "expected": now_there.number})
             else:
                 tasks.let_alias_follow()
                 messages.success(request, f"{str(row.version).capitalize()} answers again from now on.")

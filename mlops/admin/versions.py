@@ -22,7 +22,7 @@ from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion
 from mlops import judging, promotion, tasks
 from mlops.admin import reports
-from mlops.admin.steering import RollsBack
+from mlops.admin.steering import RollsBack, Seen
 from mlops.models import Promotion, TrainingRun
 
 LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
@@ -32,7 +32,7 @@ created = moment("created_at", "created")
 Status = ModelVersion.Status
 
 
-class PromotionForm(forms.Form):
+class PromotionForm(Seen):
     """Why a version goes to production, and whether over the gate's head."""
 
     reason = forms.CharField(
@@ -67,6 +67,7 @@ class ModelVersionAdmin(FactAdmin):
         (None, {"fields": ("standing", "recipe", created, "made_by", "answers", "in_mlflow")}),
         ("Its files", {"fields": ("digest", "size", "mlflow_run"), "classes": ("collapse",)}),
     )
+    actions = ("promote_chosen",)
     actions_detail = ("promote",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
@@ -147,6 +148,15 @@ class ModelVersionAdmin(FactAdmin):
         # A method, not the permission's name: Unfold would look that up in the database at every start.
         return request.user.has_perm("classifier.change_modelversion")
 
+    @admin.action(description="Promote to production", permissions=["promote"])
+    def promote_chosen(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """From the list to the page that asks: of the one version that is chosen there."""
+        chosen = list(queryset.values_list("pk", flat=True)[:2])
+        if len(chosen) == 1:
+            return HttpResponseRedirect(reverse("admin:classifier_modelversion_promote", args=chosen))
+        messages.warning(request, "One version answers at a time. Choose one, then promote it.")
+        return None
+
     @action(
         description="Promote to production",
         url_path="promote",
@@ -159,7 +169,9 @@ class ModelVersionAdmin(FactAdmin):
         version = self.get_object(request, object_id)
         if version is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        form = PromotionForm(request.POST or None, may_force=request.user.has_perm("mlops.force_promotion"))
+        there = ModelVersion.objects.in_production().values_list("number", flat=True).first() or promotion.NONE
+        may_force = request.user.has_perm("mlops.force_promotion")
+        form = PromotionForm(request.POST or None, may_force=may_force, initial={"expected": there})
         refusal = ""
         if request.method == "POST" and form.is_valid():
             try:
@@ -168,6 +180,7 @@ class ModelVersionAdmin(FactAdmin):
                 refusal = f"The gate says no. {error.verdict.in_words()}"
             except (promotion.NotPromotable, promotion.PromotionConflict) as error:
                 refusal = str(error)
+                form = PromotionForm(may_force=may_force, initial={**form.cleaned_data, "expected": there})
             else:
                 tasks.let_alias_follow()
                 messages.success(request, f"{str(version).capitalize()} answers from now on.")

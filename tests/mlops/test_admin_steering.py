@@ -153,3 +153,49 @@ def test_list_of_promotions_tells_roll_backs_from_promotions(at):
 
     assert "roll-back" in text
     assert "forced" in text
+
+
+def test_roll_back_of_another_production_than_was_shown_changes_nothing_and_shows_what_is(at):
+    promote(3)
+
+    page = at.post(reverse(BACK), {"reason": "Complaints.", "expected": "2"}).content.decode()
+
+    assert "believes version 2 to be in production; version 3 is" in page
+    assert 'name="expected" value="3"' in page
+    assert "Complaints." in page
+    assert Promotion.objects.count() == 3
+
+
+# --- From the list of versions --------------------------------------------------------------------
+def test_promotion_chosen_in_the_list_leads_to_the_page_that_asks(at):
+    version = factories.make_version()
+
+    answer = at.post(
+        reverse("admin:classifier_modelversion_changelist"),
+        {"action": "promote_chosen", "_selected_action": [version.pk]},
+    )
+
+    assert answer.url == reverse("admin:classifier_modelversion_promote", args=[version.pk])
+    assert not Promotion.objects.exists()
+
+
+def test_promotion_of_two_chosen_in_the_list_is_refused_in_words(at):
+    chosen = [factories.make_version().pk for _ in range(2)]
+
+    answer = at.post(
+        reverse("admin:classifier_modelversion_changelist"), {"action": "promote_chosen", "_selected_action": chosen}
+    )
+
+    assert said(answer) == ["One version answers at a time. Choose one, then promote it."]
+
+
+def test_promotion_page_promotes_only_over_what_it_has_shown(at):
+    promote(1)
+    version = factories.make_version()
+    address = reverse("admin:classifier_modelversion_promote", args=[version.pk])
+    assert 'name="expected" value="1"' in at.get(address).content.decode()
+
+    page = at.post(address, {"reason": "Now.", "force": "on", "expected": "7"}).content.decode()
+
+    assert "believes version 7 to be in production; version 1 is" in page
+    assert Promotion.objects.count() == 1
