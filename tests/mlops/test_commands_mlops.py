@@ -15,7 +15,7 @@ from classifier.management.base import BadUsage, Refused
 from classifier.models import Label, ModelVersion, Ticket
 from mlops import evaluation, runs
 from mlops.management.telling import failures_in_one_line
-from mlops.models import Promotion, TrainingRun
+from mlops.models import Dataset, Promotion, TrainingRun
 from tests import factories
 from tests.mlops.making import label_tickets, make_trained, poor_fit, small_fit
 
@@ -322,7 +322,8 @@ def test_promote_puts_a_version_into_production(tickets):
     assert ended.code == 0
     assert "Version 2 is in production, instead of version 1." in text
     assert "met      On the same 6 test tickets" in text
-    assert "judged on 6 test tickets of dataset 1, 6 of them answered by both versions" in text
+    dataset = Dataset.objects.get()  # both were trained from the same tickets
+    assert f"judged on 6 test tickets of {dataset}, 6 of them answered by both versions" in text
     assert Promotion.objects.get().reason == "Better."
 
 
