@@ -14,6 +14,7 @@ import numpy as np
 
 from classifier import storing
 from classifier.metrics import PREDICTIONS
+from classifier.ml import artifact
 from classifier.ml import model as models
 from classifier.ml.artifact import DamagedModel
 from classifier.ml.deciding import AUTOMATIC, Rules, decide
@@ -159,7 +160,7 @@ def load(version: ModelVersion) -> TextModel:
     except (DamagedModel, OSError) as error:
         logger.warning("model file of version %s is damaged: taken from the database (%s)", version.number, error)
         return _load_from_row(version)
-    _mend_row(version, model)
+    _mend_row(version)
     return model
 
 
@@ -168,19 +169,24 @@ def _load_from_row(version: ModelVersion) -> TextModel:
     model = models.from_bytes(content, sha256=version.artifact_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        model.save(path)
+        artifact.write(path, content)  # these very bytes: a later version of the program may pack others
     except OSError as error:  # a full or read-only disk must not keep a good model from answering
         logger.warning("model file of version %s cannot be written: %s", version.number, error)
     return model
 
 
-def _mend_row(version: ModelVersion, model: TextModel) -> None:
+def _mend_row(version: ModelVersion) -> None:
     """Writes the row again if its bytes are not the model's: other machines, and a backup, live by it."""
-    if hashlib.sha256(_content_of(version)).hexdigest() == version.artifact_id:
+    if _digest(_content_of(version)) == version.artifact_id:
         return
-    logger.warning("the database's bytes of version %s are damaged: mended from the file", version.number)
-    content = model.to_bytes()
-    ModelArtifact.objects.filter(pk=version.artifact_id).update(content=content, n_bytes=len(content))
+    content = version.path.read_bytes()
+    if _digest(content) == version.artifact_id:
+        logger.warning("the database's bytes of version %s are damaged: mended from the file", version.number)
+        ModelArtifact.objects.filter(pk=version.artifact_id).update(content=content, n_bytes=len(content))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _content_of(version: ModelVersion) -> bytes:

@@ -151,8 +151,7 @@ class PromotionQuerySet(models.QuerySet["Promotion"]):
     def with_names(self) -> PromotionQuerySet:
         """With the numbers of the versions and the names of who did it, and nothing heavy."""
         rows = self.select_related("version", "replaced", "by", "key")
-        heavy = ("metrics", "parameters", "validation_answers", "categories", "thresholds")
-        return rows.defer(*(f"{end}__{field}" for end in ("version", "replaced") for field in heavy))
+        return rows.defer(*ModelVersion.heavy("version"), *ModelVersion.heavy("replaced"))
 
     def in_force(self, at: datetime) -> Promotion | None:
         """The promotion whose version was in production at that moment."""

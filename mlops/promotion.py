@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from classifier.inference import load
 from classifier.ml.artifact import DamagedModel
-from classifier.models import ApiKey, ModelArtifact, ModelVersion, User
+from classifier.models import ApiKey, ModelVersion, User
 from mlops.judging import Verdict, judge, self_test
 from mlops.models import Promotion
 
@@ -90,7 +90,7 @@ def roll_back(
     Raises NothingToRollBackTo, NotPromotable, PromotionConflict, and ValueError for a missing reason.
     """
     _demand_reason(reason)
-    now_there = ModelVersion.objects.in_production().first()
+    now_there = ModelVersion.objects.in_production().light().first()
     number = now_there.number if now_there else None
     _refuse_another(expected, found=number)
     version = version_before()
@@ -116,7 +116,7 @@ def version_before() -> ModelVersion | None:
             del stack[len(stack) - 1 - stack[-2::-1].index(version_id) :]
         else:
             stack.append(version_id)
-    return ModelVersion.objects.get(pk=stack[-2]) if len(stack) > 1 else None
+    return ModelVersion.objects.light().get(pk=stack[-2]) if len(stack) > 1 else None
 
 
 def _demand_reason(reason: str) -> None:
@@ -136,10 +136,11 @@ def _refuse_another(expected: int | None, *, found: int | None) -> None:
 def _put_in(row: Promotion, verdict: Verdict, *, now: datetime | None) -> Promotion:
     """Archives what is in production, sets the row's version, and writes the row, all or nothing."""
     version = row.version
-    row.verdict, row.created_at = verdict.as_dict(), now or timezone.now()
+    row.verdict = verdict.as_dict()
     try:
         with transaction.atomic():
             row.replaced = _swap(version, verdict)
+            row.created_at = now or timezone.now()  # under the lock: before, it may have been waited for, 20 s long
             row.save()
     except IntegrityError:  # nothing was in production, so nothing was locked, and another was first
         raise PromotionConflict(_conflict_words(version)) from None
@@ -152,16 +153,16 @@ def _refuse_unfit(version: ModelVersion) -> None:
         raise NotPromotable(f"{str(version).capitalize()} is made up for demonstration and never answers tickets.")
     try:
         load(version)
-    except (DamagedModel, ModelArtifact.DoesNotExist) as error:
+    except DamagedModel as error:
         raise NotPromotable(f"{str(version).capitalize()} cannot answer: {error}") from error
-    version.refresh_from_db(fields=["status"])
+    version.refresh_from_db(fields=["status"])  # somebody may have promoted it since it was read
     if version.status == Status.PRODUCTION:
         raise NotPromotable(f"{str(version).capitalize()} is in production already.")
 
 
 def _swap(version: ModelVersion, verdict: Verdict) -> ModelVersion | None:
     """Locks both rows, archives the one in production, sets the new one; gives the one replaced."""
-    rows = ModelVersion.objects.select_for_update().filter(Q(pk=version.pk) | Q(status=Status.PRODUCTION))
+    rows = ModelVersion.objects.light().select_for_update().filter(Q(pk=version.pk) | Q(status=Status.PRODUCTION))
     locked = {row.pk: row for row in rows.order_by("pk")}
     if locked[version.pk].status == Status.PRODUCTION:
         raise PromotionConflict(f"{str(version).capitalize()} was promoted by somebody else a moment ago.")

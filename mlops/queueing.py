@@ -42,7 +42,7 @@ def enqueue_or_leave_out(order: Order, *, now: datetime) -> TrainingRun:
 
 def look_after(now: datetime) -> list[TrainingRun]:
     """Fails runs whose process is gone, queues each of them again (twice at most), and gives the runs to ring for."""
-    runs.fail_the_dead(now, again=True)
+    runs.fail_the_dead(now)
     if TrainingRun.objects.running().exists():
         return []  # whoever came would find it at work
     waiting = TrainingRun.objects.queued().filter(Q(rung_at=None) | Q(rung_at__lt=now - RING_AGAIN))

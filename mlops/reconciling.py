@@ -202,7 +202,7 @@ def _settle(memory: Memory, registry: Registry, *, now: datetime) -> list[Done]:
 
 
 def _standing(memory: Memory, registry: Registry) -> Standing:
-    rows = ModelVersion.objects.filter(is_demo=False, mlflow_version__isnull=False).defer("metrics", "parameters")
+    rows = ModelVersion.objects.light().filter(is_demo=False, mlflow_version__isnull=False)
     ours = {
         row.mlflow_version: row
         for row in rows
@@ -243,7 +243,7 @@ def _answer(registry: Registry, standing: Standing, *, now: datetime) -> list[Do
     if version is None:
         return [_put_back(standing, f"{wish}, which was not trained here", now=now)]
     try:
-        return [_take_over(standing, version, now=now)]
+        return [_take_over(standing, version)]
     except promotion.GateSaysNo as error:
         why = f"and the gate says no. {error.verdict.in_words().removesuffix('.')}"
     except (promotion.NotPromotable, promotion.PromotionConflict) as error:
@@ -254,12 +254,12 @@ def _answer(registry: Registry, standing: Standing, *, now: datetime) -> list[Do
     return [_put_back(anew, f"{wish}, {why}", now=now)]
 
 
-def _take_over(standing: Standing, version: ModelVersion, *, now: datetime) -> Done:
+def _take_over(standing: Standing, version: ModelVersion) -> Done:
     verdict = judging.judge(version)  # before the transaction: scoring would keep SQLite locked
     words = f"The alias was moved to {standing.name(standing.found)} in MLflow, and the gate let it through."
     with transaction.atomic():
-        promoted = promotion.promote(version, reason=words, verdict=verdict, now=now)
-        decision = Decision.TAKEN_OVER
+        promoted = promotion.promote(version, reason=words, verdict=verdict)  # now, and not when the judging began
+        decision, now = Decision.TAKEN_OVER, promoted.created_at
         _write_down(decision, standing, left=standing.found, promotion=promoted, words=words, now=now)
     return Done(decision.value, version.number, words)
 

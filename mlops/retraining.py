@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Concat
 from django.utils import timezone
@@ -95,12 +96,13 @@ def settle(run: TrainingRun, *, reason: str, automatic: bool, clock: Clock = tim
         return _settled(run, verdict, "Kept as a candidate: it passed the gate, and AUTO_PROMOTE is off.")
     words = " ".join(rule.words for rule in verdict.reasons if rule.name in DECIDING)
     try:
-        row = promotion.promote(
-            run.version, reason=f"{reason} {words}", by=run.by, key=run.key, verdict=verdict, now=clock()
-        )
+        with transaction.atomic():  # a run must not be found dead whose candidate answers
+            row = promotion.promote(
+                run.version, reason=f"{reason} {words}", by=run.by, key=run.key, verdict=verdict, now=clock()
+            )
+            return _settled(run, verdict, f"Promoted to production: {words}", promoted=row)
     except PromotionConflict as conflict:  # what was judged is no longer what it would replace
         return _settled(run, verdict, f"Kept as a candidate: {conflict}")
-    return _settled(run, verdict, f"Promoted to production: {words}", promoted=row)
 
 
 def reason_to_skip(recipe: str) -> str:

@@ -80,7 +80,7 @@ def running(wanted: Order | TrainingRun, *, clock: Clock) -> Iterator[TrainingRu
     wanted: an order, of which a row is made, or a queued row. The block itself ends the run with `end`. Raises
     RunInProgress if another one runs (an order then leaves a skipped row, a queued row stays queued), and NotQueued.
     """
-    fail_the_dead(clock(), again=not isinstance(wanted, Order))  # a new run does the work of one that died
+    fail_the_dead(clock(), instead=wanted.kind if isinstance(wanted, Order) else None)
     run = _begin(wanted, now=clock()) if isinstance(wanted, Order) else _claim(wanted, now=clock())
     with _held(run), _beating(run, clock):
         try:
@@ -120,10 +120,11 @@ def leave_out(order: Order, *, why: str, now: datetime) -> TrainingRun:
     return run
 
 
-def fail_the_dead(now: datetime, *, again: bool) -> list[TrainingRun]:
+def fail_the_dead(now: datetime, *, instead: str | None = None) -> list[TrainingRun]:
     """Marks runs failed whose process is gone: the lease ran out, or nobody holds their lock on this machine.
 
-    again: queues each of them anew, in the same transaction; twice at most.
+    Each is queued anew in the same transaction, twice at most, unless a new run does its work: instead is the kind of
+    that one.
     """
     failed = []
     for run in TrainingRun.objects.running():
@@ -132,7 +133,7 @@ def fail_the_dead(now: datetime, *, again: bool) -> list[TrainingRun]:
         with contextlib.suppress(LostRun), transaction.atomic():  # it may have ended by itself a moment ago
             end(run, Status.FAILED, outcome=f"Its process ended without a word, at the step {run.step!r}.", now=now)
             failed.append(run)
-            if again:
+            if instead not in {run.kind, TrainingRun.Kind.RETRAIN}:  # a retraining does all that a training does
                 _queue_again(run, now=now)
         _lock_path(run).unlink(missing_ok=True)
     return failed

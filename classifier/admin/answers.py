@@ -120,8 +120,7 @@ class PredictionAdmin(OfTicketAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # A version's scores are 100 kB of JSON at 77 categories, and each row would bring its own copy.
         predictions = super().get_queryset(request).select_related("category", "version", "ticket", "request")
-        heavy = ("metrics", "parameters", "categories", "thresholds", "validation_answers")
-        return predictions.defer(*(f"version__{field}" for field in heavy))
+        return predictions.defer(*ModelVersion.heavy("version"))
 
     @display(description="confidence")
     def certainty(self, prediction: Prediction) -> str:

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='category',
             name='target_precision',
-            field=models.FloatField(blank=True, help_text="Share of this category's automatic answers that must be right, such as 0.98; empty: what TARGET_PRECISION says. Takes effect with the next training, or manage.py tune_thresholds --save.", null=True),
+            field=models.FloatField(blank=True, help_text="Share of this category's automatic answers that must be right, such as 0.98; empty: what TARGET_PRECISION says. Takes effect with the next version, or at once by manage.py tune_thresholds --save.", null=True),
         ),
         migrations.AddField(
             model_name='label',

@@ -38,7 +38,7 @@ class Category(models.Model):
         null=True,
         blank=True,
         help_text="Share of this category's automatic answers that must be right, such as 0.98; empty: what "
-        "TARGET_PRECISION says. Takes effect with the next training, or manage.py tune_thresholds --save.",
+        "TARGET_PRECISION says. Takes effect with the next version, or at once by manage.py tune_thresholds --save.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

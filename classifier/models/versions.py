@@ -30,6 +30,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def candidates(self) -> ModelVersionQuerySet:
         return self.filter(status=ModelVersion.Status.CANDIDATE, is_demo=False)
 
+    def light(self) -> ModelVersionQuerySet:
+        """Without the columns that hold megabytes, for whoever only asks which version it is."""
+        return self.defer(*ModelVersion.HEAVY)
+
     def next_number(self) -> int:
         highest = self.aggregate(highest=models.Max("number"))["highest"]
         return (highest or 0) + 1
@@ -42,6 +46,9 @@ class ModelVersion(models.Model):
         CANDIDATE = "candidate"
         PRODUCTION = "production"
         ARCHIVED = "archived"
+
+    # At 77 categories and 15,000 validation tickets half a megabyte a version.
+    HEAVY = ("metrics", "parameters", "thresholds", "validation_answers")
 
     number = models.PositiveIntegerField(unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.CANDIDATE)
@@ -73,6 +80,15 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+    @classmethod
+    def heavy(cls, relation: str) -> list[str]:
+        """The heavy columns as another table's queryset defers them.
+
+        >>> ModelVersion.heavy("version")[0]
+        'version__metrics'
+        """
+        return [f"{relation}__{field}" for field in cls.HEAVY]
 
     @property
     def path(self) -> Path:

@@ -9,6 +9,7 @@ from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, excerpt, link, moment, paragraph
+from classifier.models import ModelVersion
 from mlops.models import AliasMove
 
 COLOURS = {
@@ -32,7 +33,7 @@ class AliasMoveAdmin(FactAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         moves = super().get_queryset(request).select_related("promotion__version")
-        return moves.defer(*(f"promotion__version__{field}" for field in ("metrics", "parameters", "categories")))
+        return moves.defer(*ModelVersion.heavy("promotion__version"))
 
     @display(description="decision", label=COLOURS)
     def answer(self, move: AliasMove) -> str:

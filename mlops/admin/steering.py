@@ -15,7 +15,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from classifier.models import ModelVersion
+from classifier.models import ModelVersion, Scope
 from mlops import promotion, queueing, tasks, training
 from mlops.models import TrainingRun
 from mlops.runs import Order, RunInProgress
@@ -66,7 +66,7 @@ class StartsRuns:
     actions_list = ("start",)
 
     def has_start_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
-        return request.user.has_perm("classifier.scope_run")
+        return request.user.has_perm(f"classifier.scope_{Scope.RUN}")
 
     @action(
         description="Start a run",
@@ -108,9 +108,7 @@ class RollsBack:
     actions_list = ("roll_back",)
 
     def has_roll_back_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
-        return request.user.has_perm("classifier.scope_promote") or request.user.has_perm(
-            "classifier.change_modelversion"
-        )
+        return request.user.has_perm(f"classifier.scope_{Scope.PROMOTE}")
 
     @action(
         description="Roll back",

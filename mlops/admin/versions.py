@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph, share
 from classifier.admin.sheets import Sheet
-from classifier.models import ModelVersion
+from classifier.models import ModelVersion, Scope
 from mlops import judging, promotion, tasks
 from mlops.admin import reports
 from mlops.admin.steering import RollsBack, Seen
@@ -146,7 +146,7 @@ class ModelVersionAdmin(FactAdmin):
 
     def has_promote_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
         # A method, not the permission's name: Unfold would look that up in the database at every start.
-        return request.user.has_perm("classifier.change_modelversion")
+        return request.user.has_perm(f"classifier.scope_{Scope.PROMOTE}")  # as the API asks
 
     @admin.action(description="Promote to production", permissions=["promote"])
     def promote_chosen(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:

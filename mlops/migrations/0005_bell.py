@@ -2,24 +2,28 @@
 
 from django.db import migrations
 
-NAME = "Look after training runs"
+TASK, NAME = "mlops.tasks.look_after_runs", "Look after training runs"
 
 
 def ring(apps, schema_editor):
-    every, _ = apps.get_model("django_celery_beat", "IntervalSchedule").objects.get_or_create(every=30, period="seconds")
-    apps.get_model("django_celery_beat", "PeriodicTask").objects.get_or_create(
+    intervals = apps.get_model("django_celery_beat", "IntervalSchedule").objects
+    tasks = apps.get_model("django_celery_beat", "PeriodicTask").objects
+    if tasks.filter(task=TASK).exists() or tasks.filter(name=NAME).exists():
+        return
+    half_a_minute = {"every": 30, "period": "seconds"}
+    tasks.create(
         name=NAME,
-        defaults={
-            "task": "mlops.tasks.look_after_runs",
-            "interval": every,
-            "expire_seconds": 30,  # without a worker they would pile up
-            "description": "Marks runs failed whose process is gone, begins them again, and calls a worker to queued ones.",
-        },
+        task=TASK,
+        interval=intervals.filter(**half_a_minute).first() or intervals.create(**half_a_minute),
+        enabled=True,
+        expire_seconds=30,  # without a worker they would pile up
+        description="Marks runs failed whose process is gone, begins them again, and calls a worker to queued ones.",
     )
 
 
 def fall_silent(apps, schema_editor):
-    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME).delete()
+    # The interval stays: other tasks may follow it.
+    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME, task=TASK).delete()
 
 
 class Migration(migrations.Migration):

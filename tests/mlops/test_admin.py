@@ -39,7 +39,7 @@ def at(client: Any, boss: User) -> Any:
 def scientist(client: Any) -> User:
     """Somebody who may promote within the gate, signed in instead."""
     user = factories.make_user("sam")
-    names = ("view_modelversion", "change_modelversion", "view_promotion")
+    names = ("view_modelversion", "scope_promote", "view_promotion")
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     client.force_login(user)
     return user

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from classifier.models import ModelArtifact, ModelVersion
 from mlops import judging, promotion
@@ -163,3 +164,19 @@ def test_two_promotions_at_once_end_with_one_and_a_conflict():
     assert sorted(ends) == ["conflict", "promoted"]
     assert sorted(statuses().values()) == ["candidate", "production"]
     assert Promotion.objects.count() == 1
+
+
+def test_promotion_is_in_force_from_when_it_has_its_lock(monkeypatch):
+    """Whoever waits for the lock, 20 s on SQLite, does not answer yet: history must not say so."""
+    version, real, swapped = factories.make_version(), promotion._swap, []
+
+    def swap(*given):
+        found = real(*given)
+        swapped.append(timezone.now())
+        return found
+
+    monkeypatch.setattr(promotion, "_swap", swap)
+
+    row = promotion.promote(version, reason="First.", force=True)
+
+    assert row.created_at >= swapped[0]

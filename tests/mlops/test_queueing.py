@@ -274,14 +274,18 @@ def test_a_bell_rung_again_for_a_run_that_died_calls_for_its_next_attempt(bell, 
     assert bell.sent == [(dead.retry.pk,)]
 
 
-def test_a_new_run_does_the_work_of_one_that_died():
-    dead = make_running()
+@pytest.mark.parametrize(
+    ("died", "new", "begun_again"),
+    [("retrain", "retrain", 0), ("train", "retrain", 0), ("train", "train", 0), ("retrain", "train", 1)],
+)
+def test_a_new_run_does_the_work_of_one_that_died_if_it_does_all_of_it(died, new, begun_again):
+    dead = make_running(kind=died)
 
-    with runs.running(ORDER, clock=timezone.now) as run:
+    with runs.running(Order(kind=new, trigger="command", recipe="word_char"), clock=timezone.now) as run:
         runs.end(run, Status.REJECTED, outcome="Done.", now=NOW)
 
     dead.refresh_from_db()
-    assert (dead.status, TrainingRun.objects.queued().count()) == (Status.FAILED, 0)
+    assert (dead.status, TrainingRun.objects.queued().count()) == (Status.FAILED, begun_again)
 
 
 @pytest.mark.parametrize("error", [OperationalError("no broker"), ConnectionRefusedError()])
@@ -327,7 +331,36 @@ def test_beat_looks_after_runs_twice_a_minute():
     task = PeriodicTask.objects.get(task="mlops.tasks.look_after_runs")
     assert (task.enabled, task.interval.every, task.interval.period) == (True, 30, "seconds")
 
+    own = PeriodicTask.objects.create(
+        name="Look at something", task="mlops.tasks.look_after_runs", interval=task.interval
+    )
     bell.fall_silent(apps, None)
+    assert list(PeriodicTask.objects.filter(task="mlops.tasks.look_after_runs")) == [own]
+
+
+def test_beat_gets_the_bell_also_where_two_such_intervals_are():
+    from django.apps import apps
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    bell = importlib.import_module("mlops.migrations.0005_bell")
+    PeriodicTask.objects.all().delete()
+    for _ in range(2):
+        IntervalSchedule.objects.create(every=30, period="seconds")
+
+    bell.ring(apps, None)
+
+    assert PeriodicTask.objects.filter(task="mlops.tasks.look_after_runs").exists()
+
+
+def test_beat_without_its_bell_is_left_alone():
+    from django.apps import apps
+    from django_celery_beat.models import PeriodicTask
+
+    bell = importlib.import_module("mlops.migrations.0005_bell")
+    PeriodicTask.objects.all().delete()
+
+    bell.fall_silent(apps, None)
+
     assert not PeriodicTask.objects.filter(task="mlops.tasks.look_after_runs").exists()
 
 

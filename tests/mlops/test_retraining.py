@@ -159,6 +159,18 @@ def test_retrain_whose_production_changed_while_it_judged_keeps_its_candidate(mo
     assert "somebody promoted in between" in outcome.words
 
 
+def test_retrain_that_dies_between_promotion_and_its_own_decision_has_done_neither(monkeypatch):
+    def fail(*_given, **_named):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(retraining, "_settled", fail)
+    with pytest.raises(MemoryError):
+        retrain()
+
+    assert (TrainingRun.objects.get().decision, Promotion.objects.count()) == ("", 0)
+    assert statuses() == {1: "candidate"}
+
+
 def test_retrain_that_dies_while_judging_is_failed_with_its_candidate_on_record(monkeypatch):
     def fail(candidate):
         raise MemoryError("no room")

@@ -106,7 +106,7 @@ def test_a_run_whose_lease_ran_out_is_taken_over_and_learns_of_it():
 
 def test_a_run_within_its_lease_and_at_work_is_left_alone():
     with begin() as run:
-        assert runs.fail_the_dead(NOW + LEASE, again=False) == []
+        assert runs.fail_the_dead(NOW + LEASE, instead="retrain") == []
         finish(run)
 
 
@@ -115,8 +115,8 @@ def test_a_run_on_another_machine_is_left_to_its_lease(home):
         status=Status.RUNNING, trigger="api", recipe="x", started_at=NOW, lease_until=NOW + LEASE
     )
 
-    assert runs.fail_the_dead(NOW, again=False) == []
-    assert runs.fail_the_dead(NOW + LEASE + timedelta(seconds=1), again=False) == [run]
+    assert runs.fail_the_dead(NOW, instead="retrain") == []
+    assert runs.fail_the_dead(NOW + LEASE + timedelta(seconds=1), instead="retrain") == [run]
 
 
 def test_a_run_whose_process_was_killed_is_taken_over_at_once(home):
@@ -128,11 +128,11 @@ def test_a_run_whose_process_was_killed_is_taken_over_at_once(home):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE)
     with process:
         assert process.stdout.readline() == b"held\n"
-        while_alive = runs.fail_the_dead(NOW, again=False)
+        while_alive = runs.fail_the_dead(NOW, instead="retrain")
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
-        after = runs.fail_the_dead(NOW, again=False)
+        after = runs.fail_the_dead(NOW, instead="retrain")
 
     run.refresh_from_db()
     assert (while_alive, after) == ([], [run])

@@ -19,7 +19,8 @@ class Command(TicketclfCommand):
         "A threshold is the least confidence from which on a category's answers can be expected to reach the target "
         "precision; coverage is the share of its answers that are automatic then. Without --version it takes the one "
         "in production, else the newest candidate. Changes nothing without --save; with it, all web processes decide "
-        "so within a second."
+        "so within a second. The next version's thresholds are solved by its training, for TARGET_PRECISION and the "
+        "targets of the categories."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
