@@ -27,7 +27,7 @@ MALFORMED: dict[str, list[str]] = {
     "MLFLOW_TRACKING_URI": [MARK, f"ftp://{MARK}@host", f"postgres://u:{MARK}@h/mlflow", f"http://{MARK}:70000"],
     "API_PORT": [MARK, "0", "65536", "-1", "8000.5", "80 80"],
     "WEB_THREADS": [MARK, "0", "65"],
-    "WORKER_PROCESSES": [MARK, "0", "65"],
+    "WORKER_PROCESSES": [MARK, "0", "65", "1"],
     "SECRET_KEY": [MARK, "ab" * 40],
     "CSRF_TRUSTED_ORIGINS": [MARK, f"{MARK}.example.com", f"https://tickets.example.com,ftp://{MARK}", "https://"],
     "HTTPS": [MARK, "maybe", "2"],

@@ -150,7 +150,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("API_HOST", text, "127.0.0.1", "Address that `manage.py up` listens on"),
     Variable("API_PORT", whole(1, 65535), "8000", "Port that `manage.py up` listens on"),
     Variable("WEB_THREADS", whole(1, 64), "8", "Threads of the web process"),
-    Variable("WORKER_PROCESSES", whole(1, 64), "2", "Processes of the Celery worker"),
+    Variable(
+        "WORKER_PROCESSES", whole(2, 64), "2", "Processes of the Celery worker: one may train while another rings"
+    ),
     Variable(
         "SECRET_KEY",
         text,
