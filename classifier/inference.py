@@ -25,6 +25,7 @@ from classifier.models import Category, ModelArtifact, ModelVersion, Prediction
 logger = logging.getLogger(__name__)
 SERVING_SECONDS = 0.5  # how old the knowledge of which version is in production may be
 AUTO, REVIEW = Prediction.Decision.AUTO.value, Prediction.Decision.REVIEW.value
+PROBE = "I was double charged"  # before a ticket is: NaN would be the first category
 MODELS_KEPT = 2  # the one in production and, during a promotion, the one before
 
 
@@ -126,6 +127,10 @@ def _look_up() -> Serving:
     model = _models.get(version.artifact_id)
     if model is None:
         model = load(version)
+        with np.errstate(all="ignore"):
+            probabilities = model.predict([PROBE]).probabilities
+        if not np.isfinite(probabilities).all():
+            raise DamagedModel(f"Version {version.number} answers with numbers that are none. {artifact.MEND}")
         while len(_models) >= MODELS_KEPT:
             _models.pop(next(iter(_models)))
         _models[version.artifact_id] = model

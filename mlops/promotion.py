@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -13,6 +14,7 @@ from classifier.ml.artifact import DamagedModel
 from classifier.models import ApiKey, ModelVersion, User
 from mlops.judging import Verdict, judge, self_test
 from mlops.models import Promotion
+from mlops.rules import Rule
 
 Status = ModelVersion.Status
 NONE = 0  # no version has this number
@@ -67,6 +69,9 @@ def promote(
     """
     _demand_reason(reason)
     _refuse_unfit(version)
+    version.refresh_from_db(fields=["status"])  # somebody may have promoted it since it was read
+    if version.status == Status.PRODUCTION:
+        raise NotPromotable(f"{str(version).capitalize()} is in production already. Nothing is to be done.")
     verdict = verdict or judge(version)
     _refuse_another(expected, found=verdict.production)
     if not verdict.passed and not force:
@@ -85,30 +90,42 @@ def roll_back(
 ) -> Promotion:
     """Puts the version back that was in production before the one that is; a second time, the one before that.
 
-    The gate is not asked, for that version has answered before; that it is whole and answers fixed texts as a model
-    must is looked at all the same. expected: as in promote.
+    The gate is not asked, for that version has answered before. One that cannot answer any more is passed over, which
+    the verdict says. expected: as in promote.
     Raises NothingToRollBackTo, NotPromotable, PromotionConflict, and ValueError for a missing reason.
     """
     _demand_reason(reason)
     now_there = ModelVersion.objects.in_production().light().first()
     number = now_there.number if now_there else None
     _refuse_another(expected, found=number)
-    version = version_before()
-    if version is None or now_there is None:
+    before = versions_before()
+    if not before or now_there is None:
         raise NothingToRollBackTo(now_there)
-    _refuse_unfit(version)
-    rule = self_test(load(version))
-    if not rule.passed:
-        raise NotPromotable(f"{str(version).capitalize()} cannot answer any more: {rule.words}")
-    verdict = Verdict(version.number, number, (rule,))
+    version, notes = _first_fit(before)
+    fit = Rule("self_test", True, None, None, f"{str(version).capitalize()} is whole and answers as a model must.")
+    verdict = Verdict(version.number, number, (*notes, fit))
     row = Promotion(kind=Promotion.Kind.ROLL_BACK, version=version, by=by, key=key, reason=reason.strip())
     return _put_in(row, verdict, now=now)
 
 
-def version_before() -> ModelVersion | None:
-    """The version that a roll-back would put into production, or None.
+def _first_fit(versions: Sequence[ModelVersion]) -> tuple[ModelVersion, list[Rule]]:
+    """The first version that can answer, and what to tell of those before it. Raises NotPromotable if there is none."""
+    notes: list[Rule] = []
+    for version in versions:
+        try:
+            _refuse_unfit(version)
+        except NotPromotable as error:
+            notes.append(Rule("passed_over", True, None, None, f"Passed over: {error}"))
+        else:
+            return version, notes
+    why = " ".join(note.words for note in notes)
+    raise NotPromotable(f"No version that was in production before can answer. {why} Train one: manage.py train.")
 
-    The promotions are read as a stack: a promotion lays its version on top, a roll-back takes the top away.
+
+def versions_before() -> list[ModelVersion]:
+    """The versions that roll-backs would put into production, one after the other.
+
+    The promotions are read as a stack: a promotion lays its version on top, a roll-back takes away what is above its.
     """
     stack: list[int] = []
     for kind, version_id in Promotion.objects.order_by("pk").values_list("kind", "version_id"):
@@ -116,7 +133,8 @@ def version_before() -> ModelVersion | None:
             del stack[len(stack) - 1 - stack[-2::-1].index(version_id) :]
         else:
             stack.append(version_id)
-    return ModelVersion.objects.light().get(pk=stack[-2]) if len(stack) > 1 else None
+    rows = ModelVersion.objects.light().in_bulk(stack)
+    return [rows[pk] for pk in stack[-2::-1]]
 
 
 def _demand_reason(reason: str) -> None:
@@ -149,15 +167,15 @@ def _put_in(row: Promotion, verdict: Verdict, *, now: datetime | None) -> Promot
 
 
 def _refuse_unfit(version: ModelVersion) -> None:
+    """Raises NotPromotable for what no force and no way back may bring before a ticket."""
     if version.is_demo:
         raise NotPromotable(f"{str(version).capitalize()} is made up for demonstration and never answers tickets.")
     try:
-        load(version)
+        rule = self_test(load(version))
     except DamagedModel as error:
         raise NotPromotable(f"{str(version).capitalize()} cannot answer: {error}") from error
-    version.refresh_from_db(fields=["status"])  # somebody may have promoted it since it was read
-    if version.status == Status.PRODUCTION:
-        raise NotPromotable(f"{str(version).capitalize()} is in production already.")
+    if not rule.passed:
+        raise NotPromotable(f"{str(version).capitalize()} cannot answer as a model must: {rule.words} Train anew.")
 
 
 def _swap(version: ModelVersion, verdict: Verdict) -> ModelVersion | None:

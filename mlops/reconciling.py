@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Value, When
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from classifier.ml.artifact import DamagedModel
@@ -133,6 +134,10 @@ def _record(row: ModelVersion) -> Done:
     except (DamagedModel, tracking.NotRecorded) as error:  # the others can be recorded all the same
         return Done(NOT_RECORDED, row.number, f"{str(row).capitalize()} was not recorded: {error}")
     _note(row, run_id=recorded.run_id, version=recorded.version)
+    since = f" Recorded since, as registered version {recorded.version}."
+    TrainingRun.objects.filter(pk=run.pk, outcome__contains="Not recorded").update(
+        outcome=Concat("outcome", Value(since))
+    )
     words = f"{str(row).capitalize()} is in MLflow as registered version {recorded.version}, run {recorded.run_id}."
     return Done(RECORDED, row.number, words)
 

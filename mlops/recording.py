@@ -25,8 +25,13 @@ IDENTITY = ("version", "artifact_sha256")  # the tags by which a version is foun
 def record(version: ModelVersion, run: TrainingRun, *, model: TextModel, reports: Path) -> Recorded:
     """Records a version that was trained a moment ago; reports: the folder that write_reports filled.
 
-    Raises NotRecorded.
+    A run that does again what one did whose process died may find its model recorded already. Raises NotRecorded.
     """
+    if run.retry_of_id is not None:
+        tags = _tags(version, run)
+        found = tracking.recorded_before({name: tags[name] for name in IDENTITY})
+        if found is not None:
+            return found
     return tracking.record(_facts(version, run, model=model, reports=reports))
 
 

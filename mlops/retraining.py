@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
@@ -94,6 +94,14 @@ def settle(run: TrainingRun, *, reason: str, automatic: bool, clock: Clock = tim
         return _settled(run, verdict, f"Kept as a candidate: {verdict.in_words()}")
     if not automatic:
         return _settled(run, verdict, "Kept as a candidate: it passed the gate, and AUTO_PROMOTE is off.")
+    taken_back = rolled_back(run.version)
+    if taken_back is not None:
+        words = (
+            f"Kept as a candidate: it is the very model of {taken_back.replaced}, which was rolled back on "
+            f"{taken_back.created_at:%Y-%m-%d %H:%M} UTC: {taken_back.reason} "
+            "manage.py promote puts it there all the same."
+        )
+        return _settled(run, verdict, words)
     words = " ".join(rule.words for rule in verdict.reasons if rule.name in DECIDING)
     try:
         with transaction.atomic():  # a run must not be found dead whose candidate answers
@@ -103,6 +111,17 @@ def settle(run: TrainingRun, *, reason: str, automatic: bool, clock: Clock = tim
             return _settled(run, verdict, f"Promoted to production: {words}", promoted=row)
     except PromotionConflict as conflict:  # what was judged is no longer what it would replace
         return _settled(run, verdict, f"Kept as a candidate: {conflict}")
+
+
+def rolled_back(version: ModelVersion) -> Promotion | None:
+    """The last roll-back that took these very bytes out of production, if nobody has put them back since."""
+    rows = Promotion.objects.with_names().filter(
+        Q(version__artifact=version.artifact_id) | Q(replaced__artifact=version.artifact_id)
+    )
+    newest = rows.order_by("-pk").first()
+    if newest is None or newest.kind != Promotion.Kind.ROLL_BACK or newest.version.artifact_id == version.artifact_id:
+        return None
+    return newest
 
 
 def reason_to_skip(recipe: str) -> str:

@@ -31,11 +31,13 @@ class Rule:
 
 
 def signed(number: float) -> str:
-    """A difference in words: three places, and no minus before a nothing.
+    """A difference in words: three places, more if they hid that there is one, and no minus before a nothing.
 
-    >>> signed(-0.0401), signed(0.5), signed(-0.0)
-    ('-0.040', '+0.500', '+0.000')
+    >>> signed(-0.0401), signed(0.5), signed(-0.0), signed(0.00021)
+    ('-0.040', '+0.500', '+0.000', '+0.0002')
     """
+    if SAME < abs(number) < 0.0005:
+        return f"{number:+.1g}" if abs(number) < 0.0001 else f"{number:+.4f}"
     return f"{round(number, 3) + 0.0:+.3f}"
 
 

@@ -22,6 +22,7 @@ from mlops.models import LEASE, MOST_ATTEMPTS, TrainingRun
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 Status = TrainingRun.Status
+NOT_IMPORTED = "Nothing of its file was imported, so it is not begun again by itself: start it again."
 BEAT_SECONDS = 20.0  # so that five renewals in a row must fail before a run that is at work is taken for dead
 
 
@@ -142,6 +143,9 @@ def fail_the_dead(now: datetime, *, instead: str | None = None) -> list[Training
 def _queue_again(dead: TrainingRun, *, now: datetime) -> None:
     """Queues a run anew that died, unless it has died too often or another one waits already and will do as well."""
     if dead.attempt >= MOST_ATTEMPTS:
+        return
+    if dead.step.startswith("import "):  # its file is not known here, and none of its tickets is in the database
+        TrainingRun.objects.filter(pk=dead.pk).update(outcome=f"{dead.outcome} {NOT_IMPORTED}")
         return
     retry = TrainingRun(
         status=Status.QUEUED,

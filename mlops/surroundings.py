@@ -100,6 +100,8 @@ def reason(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             words = cause.strerror
+        elif getattr(cause, "orig", None) is not None:  # SQLAlchemy's, around the database's own
+            words = str(cause.orig).strip().splitlines()[0]  # type: ignore[attr-defined]
         cause = cause.__cause__ or cause.__context__
     return (words if len(words) <= 200 else words[:199] + "…").rstrip(".") + "."
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: a real date would change the digest of equal models
 HEADER = "header"
-MEND = "Fetch the version's bytes from its ModelArtifact row again, or train anew."
+MEND = "Restore it from a backup, roll back (manage.py roll_back), or train anew (manage.py train)."
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -120,7 +120,7 @@ class RollsBack:
     def roll_back(self, request: HttpRequest) -> HttpResponse:
         """Says which version would come back and asks for a reason; on POST rolls back."""
         now_there = ModelVersion.objects.in_production().only("number").first()
-        before = promotion.version_before()
+        before = next(iter(promotion.versions_before()), None)
         back = reverse("admin:mlops_promotion_changelist")
         if now_there is None or before is None:
             messages.warning(request, str(promotion.NothingToRollBackTo(now_there)))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from django.conf import settings
 from django.core.management.base import OutputWrapper
@@ -26,6 +29,28 @@ EXPECTED = (
     PromotionConflict,
     NothingToRollBackTo,
 )
+
+
+@contextlib.contextmanager
+def stopped_by_hand() -> Iterator[None]:
+    """Takes a polite stop and a closed terminal for what they are, a Ctrl-C: who stops a run does not want it again.
+
+    Otherwise the process would die without a word, and a worker would begin its run anew.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup asks to outlive the terminal
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

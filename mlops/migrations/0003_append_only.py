@@ -20,7 +20,7 @@ def install(apps, schema_editor):
 def remove(apps, schema_editor):
     on_postgres = schema_editor.connection.vendor == "postgresql"
     for table in TABLES:
-        for event in ("update", "delete"):
+        for event in ("update", "delete", "replace"):
             on = f" ON {table}" if on_postgres else ""
             schema_editor.execute(f"DROP TRIGGER IF EXISTS {table}_no_{event}{on}")
     if on_postgres:
@@ -40,6 +40,11 @@ def statements(vendor):
                 yield f"{head} FOR EACH ROW EXECUTE FUNCTION mlops_refuse('{words}')"
             else:
                 yield f"{head} BEGIN SELECT RAISE(ABORT, '{words}'); END"
+        if vendor != "postgresql":  # SQLite's REPLACE removes the old row without asking the trigger of removals
+            yield (
+                f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id) BEGIN SELECT RAISE(ABORT, '{words}'); END"
+            )
 
 
 class Migration(migrations.Migration):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -178,3 +179,12 @@ def test_a_category_without_a_row_is_not_answered(production):
     Category.objects.filter(slug="billing").delete()
 
     assert inference.answer(["I was charged twice"]).labels != ["billing"]
+
+
+def test_a_model_that_answers_no_numbers_never_meets_a_ticket():
+    whole = factories.small_model()
+    broken = replace(whole, temperature=1e-308, coefficients=whole.coefficients * 1e20)  # each number is finite
+    factories.make_version(status="production", model=broken)
+
+    with pytest.raises(DamagedModel, match="numbers that are none"):
+        inference.serving()

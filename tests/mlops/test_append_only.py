@@ -55,6 +55,19 @@ def test_delete_past_the_model_is_refused_by_the_database(make: Any) -> None:
     assert type(row).objects.filter(pk=row.pk).exists()
 
 
+@pytest.mark.parametrize("make", [make_promotion, make_dataset])
+def test_replace_of_a_record_is_refused_by_the_database(make: Any) -> None:
+    """SQLite's REPLACE removes the old row without asking the trigger of removals; Postgres has no such thing."""
+    row = make()
+    table = row._meta.db_table
+    word = "INSERT" if connection.vendor == "postgresql" else "REPLACE"
+
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{word} INTO {table} SELECT * FROM {table} WHERE id = %s", [row.pk])  # noqa: S608
+
+    assert type(row).objects.get(pk=row.pk).created_at == row.created_at
+
+
 @pytest.mark.django_db(transaction=True)
 def test_flush_between_tests_empties_records_and_leaves_their_triggers() -> None:
     """Only that the statement below is refused: that its row is gone afterwards, the next test would notice."""

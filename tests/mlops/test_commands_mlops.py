@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,7 +16,7 @@ from classifier.inference import load
 from classifier.management.base import BadUsage, Refused
 from classifier.models import Label, ModelVersion, Ticket
 from mlops import evaluation, runs
-from mlops.management.telling import failures_in_one_line
+from mlops.management.telling import failures_in_one_line, stopped_by_hand
 from mlops.models import Dataset, Promotion, TrainingRun
 from tests import factories
 from tests.mlops.making import label_tickets, make_trained, poor_fit, small_fit
@@ -110,6 +112,17 @@ def test_a_training_without_room_to_write_ends_with_2(tickets, home, settings, n
 
     assert ended.code == 2
     assert "must be a folder with room" in ended.error.getvalue()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_polite_stop_of_a_training_is_one_by_hand(number):
+    before = signal.getsignal(number)
+
+    with pytest.raises(KeyboardInterrupt), stopped_by_hand():
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    assert signal.getsignal(number) is before
 
 
 def test_output_that_nobody_reads_is_no_full_disk():

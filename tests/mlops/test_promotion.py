@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from django.db import connection
@@ -13,7 +14,7 @@ from mlops import judging, promotion
 from mlops.models import Frozen, Promotion
 from mlops.promotion import GateSaysNo, NotPromotable, PromotionConflict
 from tests import factories
-from tests.mlops.making import NOW, label_tickets, make_trained, poor_fit
+from tests.mlops.making import NOW, label_tickets, make_trained, poor_fit, small_fit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
@@ -180,3 +181,13 @@ def test_promotion_is_in_force_from_when_it_has_its_lock(monkeypatch):
     row = promotion.promote(version, reason="First.", force=True)
 
     assert row.created_at >= swapped[0]
+
+
+def test_no_force_brings_a_model_before_tickets_that_answers_no_numbers():
+    whole = small_fit().model
+    broken = replace(whole, temperature=1e-308, coefficients=whole.coefficients * 1e20)  # each number is finite
+
+    with pytest.raises(NotPromotable, match="answers with numbers that are not finite"):
+        promotion.promote(factories.make_version(model=broken), reason="Now.", force=True)
+
+    assert not ModelVersion.objects.in_production().exists()

@@ -176,6 +176,18 @@ def test_a_dead_run_is_not_begun_again_while_another_waits():
     assert not TrainingRun.objects.filter(retry_of=dead).exists()
 
 
+def test_a_run_that_died_while_it_imported_its_file_is_not_begun_again_without_it():
+    dead = make_running(kind="train", step="import 3,000 rows")
+
+    assert queueing.look_after(NOW + LEASE + timedelta(seconds=1)) == []
+
+    dead.refresh_from_db()
+    assert dead.outcome.endswith(
+        "Nothing of its file was imported, so it is not begun again by itself: start it again."
+    )
+    assert TrainingRun.objects.count() == 1
+
+
 @pytest.mark.parametrize("fields", [{"attempt": 2}, {"attempt": 4}, {"attempt": 0}])
 def test_the_database_refuses_a_retry_of_nothing_and_a_fourth_attempt(fields):
     with pytest.raises(IntegrityError, match=r"(?i)retries_are_few|check"), transaction.atomic():

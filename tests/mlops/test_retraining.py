@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from classifier.models import ModelVersion, Ticket
-from mlops import queueing, retraining, runs
+from mlops import promotion, queueing, retraining, runs
 from mlops.models import Promotion, TrainingRun
 from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
 
@@ -141,6 +141,29 @@ def test_retrain_writes_decision_verdict_and_steps_to_its_run():
     names = "validate fit refit score solve keep record judge"
     assert [step["name"] for step in run.steps] == names.split()
     assert Promotion.objects.get().reason.startswith("Retrained (command): Asked for. ")
+
+
+def test_retrain_does_not_undo_a_roll_back_with_the_very_model_that_was_taken_out():
+    promotion.promote(make_trained(poor_fit().model), reason="First.", force=True)
+    retrain()
+    promotion.roll_back(reason="It answers wrongly in practice.")
+
+    outcome = retrain()
+
+    assert (outcome.decision, statuses()[1]) == ("kept", "production")
+    assert "it is the very model of version 2, which was rolled back on" in outcome.words
+    assert "It answers wrongly in practice." in outcome.words
+
+
+def test_retrain_after_the_rolled_back_model_was_promoted_again_is_free_to_promote():
+    promotion.promote(make_trained(poor_fit().model), reason="First.", force=True)
+    taken = retrain().run.version
+    promotion.roll_back(reason="It answers wrongly.")
+    assert retraining.rolled_back(taken) is not None
+    taken.refresh_from_db()
+    promotion.promote(taken, reason="It was not the model.", force=True)
+
+    assert retraining.rolled_back(taken) is None
 
 
 def test_retrain_whose_production_changed_while_it_judged_keeps_its_candidate(monkeypatch):

@@ -89,10 +89,27 @@ def test_roll_back_to_a_damaged_version_is_refused_and_the_good_one_stays():
     damaged.path.unlink()
     ModelArtifact.objects.filter(pk=damaged.artifact_id).update(content=b"no model")
 
-    with pytest.raises(promotion.NotPromotable, match="Version 1 cannot answer"):
+    with pytest.raises(
+        promotion.NotPromotable, match=r"Passed over: Version 1 cannot answer.*Train one: manage\.py train"
+    ):
         back()
 
     assert in_production() == 2
+
+
+def test_roll_back_passes_over_a_version_that_cannot_answer_and_says_so():
+    whole, damaged, good = (make_version(model=fit().model) for fit in (small_fit, poor_fit, good_fit))
+    for version in (whole, damaged, good):
+        promote(version)
+    damaged.path.unlink()
+    ModelArtifact.objects.filter(pk=damaged.artifact_id).update(content=b"no model")
+
+    row = promotion.roll_back(reason="Back.")
+
+    assert (row.version.number, in_production()) == (1, 1)
+    assert row.verdict["reasons"][0]["words"].startswith("Passed over: Version 2 cannot answer")
+    with pytest.raises(promotion.NothingToRollBackTo):
+        back()
 
 
 # --- Two at once ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from classifier.management.base import Refused, TicketclfCommand
 from mlops import retraining, training
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly
+from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly, stopped_by_hand
 from mlops.models import TrainingRun
 
 
@@ -27,7 +27,7 @@ class Command(TicketclfCommand):
         )
 
     def handle(self, *, recipe: str | None, **_options: Any) -> None:
-        with failures_in_one_line():
+        with stopped_by_hand(), failures_in_one_line():
             outcome = retraining.run(trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, progress=plainly(self.stderr))
         if outcome.promotion is not None:
             let_alias_follow(plainly(self.stderr))
@@ -42,4 +42,4 @@ class Command(TicketclfCommand):
             {"decision": outcome.decision, "words": outcome.words, "verdict": verdict, **tables.run_as_dict(run)}
         )
         if outcome.decision == "rejected":
-            raise Refused("These labelled tickets cannot be trained on.")
+            raise Refused(f"These labelled tickets cannot be trained on. {run.outcome}")

@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from classifier.management.base import Refused, TicketclfCommand
 from mlops import rehearsing, retraining, training
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly
+from mlops.management.telling import failures_in_one_line, let_alias_follow, plainly, stopped_by_hand
 from mlops.models import TrainingRun
 
 
@@ -48,7 +48,7 @@ class Command(TicketclfCommand):
         if dry_run:
             self._rehearse(recipe, data)
             return
-        with failures_in_one_line():
+        with stopped_by_hand(), failures_in_one_line():
             run = training.train(
                 trigger=TrainingRun.Trigger.COMMAND, recipe=recipe, data=data, progress=plainly(self.stderr)
             )

@@ -37,7 +37,7 @@ def test_packed_bytes_tell_no_time() -> None:
 
 
 def test_another_digest_is_refused_before_parsing() -> None:
-    with pytest.raises(DamagedModel, match=r"should have the SHA-256 .* theirs is .*ModelArtifact"):
+    with pytest.raises(DamagedModel, match=r"should have the SHA-256 .* theirs is .*manage.py roll_back"):
         unpack(b"not even a zip", sha256_hex=digest(PACKED))
 
 
