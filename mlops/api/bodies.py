@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import models
 from django.http import QueryDict
 from rest_framework.request import Request
 
-from classifier import bodies
+from classifier import bodies, moments
 from classifier.models import ApiKey, User
 from classifier.problems import FieldError, Problem
 
@@ -109,14 +109,10 @@ def moment(query: QueryDict, name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(value.strip().replace(" ", "+"))  # a plus sign in a query is a space
-    except ValueError:
-        try:
-            found = datetime.fromisoformat(value.strip())
-        except ValueError:
-            wanted = "Wanted a moment such as 2026-11-24T09:30:00Z."
-            raise _refused(name, wanted) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+        # A plus sign in a query arrives as a space; the one between date and time may be any character.
+        return moments.parse(value.strip().replace(" ", "+"))
+    except moments.NoMoment as error:
+        raise _refused(name, str(error)) from None
 
 
 def said_by(by: User | None, key: ApiKey | None) -> str | None:
