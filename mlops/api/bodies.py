@@ -1,4 +1,4 @@
-"""What the calls carry, read and checked: bodies and queries, and the names of who sent them."""
+"""What the calls carry, read and checked: bodies and queries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from django.http import QueryDict
 from rest_framework.request import Request
 
 from classifier import bodies, moments
-from classifier.models import ApiKey, User
 from classifier.problems import FieldError, Problem
+from mlops.models import MAX_REASON
 
 MEND = "Mend it and send the call again."
-MAX_REASON = 2000  # characters
 PAGE = 50
 LARGEST_PAGE = 200
 LARGEST_ID = 2**63 - 1
@@ -64,11 +63,7 @@ def _checked(name: str, field: Field, value: Any, errors: list[FieldError]) -> A
 
 
 def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
-    return "\x00" not in text and len(text) <= MAX_REASON
+    return "\x00" not in text and len(text) <= MAX_REASON and bodies.is_unicode(text)
 
 
 def _refused(name: str, detail: str) -> Problem:
@@ -113,10 +108,3 @@ def moment(query: QueryDict, name: str) -> datetime | None:
         return moments.parse(value.strip().replace(" ", "+"))
     except moments.NoMoment as error:
         raise _refused(name, str(error)) from None
-
-
-def said_by(by: User | None, key: ApiKey | None) -> str | None:
-    """Who did it, in a word or two; None for what ran by itself or from the command line."""
-    if by is not None:
-        return by.get_username()
-    return None if key is None else f"API key {key.name}"
