@@ -155,12 +155,6 @@ def test_reconcile_with_a_version_that_cannot_be_recorded_ends_with_1(tickets):
 
 
 # --- The admin ------------------------------------------------------------------------------------
-@pytest.fixture
-def at(client: Any) -> Any:
-    client.force_login(factories.make_user("ada", is_superuser=True))
-    return client
-
-
 def text_of(response: Any) -> str:
     return " ".join(response.content.decode().split())
 

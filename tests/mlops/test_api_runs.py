@@ -18,14 +18,6 @@ Status = TrainingRun.Status
 
 
 @pytest.fixture
-def rung(monkeypatch):
-    """The run ids that a worker was called for."""
-    found = []
-    monkeypatch.setattr(tasks, "call", lambda task, run_id: found.append((task.name, run_id)))
-    return found
-
-
-@pytest.fixture
 def client():
     return Client(headers={"authorization": f"Api-Key {make_key('run')[1]}"})
 
