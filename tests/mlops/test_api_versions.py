@@ -132,7 +132,7 @@ def test_a_bad_promotion_answers_400_that_names_the_field(client, body, field):
     assert statuses() == {1: "candidate"}
 
 
-@pytest.mark.parametrize("path", ["9/promote", "99999999999999999999/promote"])
+@pytest.mark.parametrize("path", [f"{number}/promote" for number in (9, 2**31, 2**63, "9" * 40)])
 def test_promote_of_a_version_that_there_is_not_answers_404(client, path):
     assert post(client, path, reason="x").status_code == 404
 
@@ -249,5 +249,6 @@ def test_a_version_shows_its_scores(client):
     assert found["categories"] == version.categories
 
 
-def test_a_version_that_there_is_not_answers_404(client):
-    assert client.get("/api/versions/4").json()["code"] == "not_found"
+@pytest.mark.parametrize("number", [4, 2**31, 2**63, "9" * 40])
+def test_a_version_that_there_is_not_answers_404(client, number):
+    assert client.get(f"/api/versions/{number}").json()["code"] == "not_found"
