@@ -63,6 +63,15 @@ def read_object(request: HttpRequest, *, fields: Collection[str], example: str) 
     return data
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text is made of characters: JSON may hold half of a surrogate pair, which no database stores."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shown(name: str) -> str:
     """A field's name as an error may show it: short, and plain ASCII."""
     return name[:40].encode("ascii", "replace").decode("ascii")

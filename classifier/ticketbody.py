@@ -104,20 +104,12 @@ def _check_text(text: Any, where: str, errors: list[FieldError]) -> None:
         )
     elif "\x00" in text:
         errors.append(FieldError(where, "nul_character", "A NUL character cannot be stored. Remove it."))
-    elif not text.isascii() and not _is_unicode(text):
+    elif not text.isascii() and not bodies.is_unicode(text):
         errors.append(
             FieldError(where, "lone_surrogate", "Half of a surrogate pair is no character. Remove or complete it.")
         )
     elif not normalise(text):
         errors.append(FieldError(where, "blank", "Wanted a text with at least one visible character."))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_twice(external_ids: list[str | None], errors: list[FieldError]) -> None:

@@ -1,4 +1,7 @@
-"""Files and folders that are there whole or not at all: written under another name, synced, then renamed."""
+"""Files and folders that are there whole or not at all: written under another name, synced, then renamed.
+
+They hold what customers wrote, so they are for their owner alone.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +22,30 @@ class InTheWay(ValueError):
 def whole_file(path: Path) -> Iterator[TextIO]:
     """A text file (UTF-8, line ends as they are written) that replaces what is at the path once the block is done.
 
-    After an exception what was there before is still there. Raises InTheWay for a folder, a device or a pipe, and
-    OSError.
+    Its mode is 0600, whatever that of an earlier one was. After an exception what was there before is still there.
+    Raises InTheWay for a folder, a device or a pipe, and OSError.
     """
     path = Path(os.path.realpath(path))  # where a link leads: the link stays one
     if path.exists() and not path.is_file():
         raise InTheWay(f"{path} must be a file or free; it is a folder, a device or a pipe. Name another.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # readable for its owner alone
     try:
-        with fresh.open("w", encoding="utf-8", newline="") as file:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        Path(fresh).replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        Path(fresh).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path, *, replaced: Collection[str] = ()) -> Iterator[Path]:
     """A new folder that gets its name once the block has filled it; after an exception nothing is left of it.
 
-    replaced: names of files; a folder that holds nothing else may be replaced. Raises InTheWay and OSError.
+    Its mode is 0700, that of its files 0600. replaced: names of files; a folder that holds nothing else may be
+    replaced. Raises InTheWay and OSError.
     """
     path = Path(os.path.realpath(path))
     if path.exists():
@@ -52,6 +56,7 @@ def whole_folder(path: Path, *, replaced: Collection[str] = ()) -> Iterator[Path
         (fresh / "new").mkdir(mode=0o700)
         yield fresh / "new"
         for file in (fresh / "new").iterdir():
+            file.chmod(0o600)  # the folder keeps others out, but not from what is copied or archived out of it
             with file.open("rb") as written:
                 os.fsync(written.fileno())
         if path.exists():

@@ -13,6 +13,7 @@ from django.utils import timezone
 from classifier.models import ApiKey, ModelVersion
 
 LEASE = timedelta(minutes=2)  # renewed at every step and, by a thread, every 20 s within one
+MAX_REASON = 2000  # characters of a reason that a person gives: a page of it, and no book, in every list of rows
 MOST_ATTEMPTS = 3  # a run whose process died is rung again twice: what kills it thrice is no accident
 
 

@@ -10,6 +10,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PGCONNECT_TIMEOUT": "5",
 }
+REST = r"[^\s'\",;)]*"  # what belongs to a path or an address from here on
+PLACE = re.compile(rf"(?<![\w/])(?:[a-z][a-z0-9+.-]*:)?/+[^\s'\"/]{REST}")  # a path from the root, or an address
 
 
 @contextlib.contextmanager
@@ -88,6 +91,17 @@ def identity() -> tuple[str, int, int]:
 
 
 def address() -> str:
+    """Where MLflow is, as rows and callers may be told: scheme and host, and no path of this machine or of a server."""
+    uri = settings.MLFLOW_TRACKING_URI
+    scheme, _, rest = uri.partition("://")
+    host = rest.partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2]
+    if scheme == "sqlite":
+        return "its SQLite file"
+    return f"{scheme}://{host}" if host else "what MLFLOW_TRACKING_URI names"
+
+
+def address_in_full() -> str:
+    """The same for our own log: everything but name and password."""
     scheme, _, rest = settings.MLFLOW_TRACKING_URI.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
@@ -116,6 +130,15 @@ def unreachable(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def without_places(text: str) -> str:
+    """A text for rows and callers: MLflow's own words may name files of this machine and addresses."""
+    file = settings.MLFLOW_TRACKING_URI.removeprefix("sqlite:///")
+    for place in (file, str(settings.MLFLOW_ARTIFACTS), str(settings.VAR)):  # first, for they may have spaces in them
+        if place.startswith("/") and len(place) > 1:
+            text = re.sub(re.escape(place) + REST, "…", text)
+    return PLACE.sub("…", text)
 
 
 def without_password(text: str) -> str:

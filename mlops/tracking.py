@@ -21,7 +21,18 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from mlops import packing
-from mlops.surroundings import address, alone, identity, quiet, reason, undisturbed, unreachable, without_password
+from mlops.surroundings import (
+    address,
+    address_in_full,
+    alone,
+    identity,
+    quiet,
+    reason,
+    undisturbed,
+    unreachable,
+    without_password,
+    without_places,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +49,7 @@ _opened: tuple[str, int, int] | None = None  # what this process has open (surro
 
 
 class NotRecorded(RuntimeError):
-    """MLflow was not reached or refused; the message says which address and why, without a password."""
+    """MLflow was not reached or refused; the message says which host and why, and no password and no path."""
 
 
 class TooSlow(RuntimeError):
@@ -263,8 +274,9 @@ def _session(doing: str) -> Iterator[MlflowClient]:
         # Of one that is not there, whoever called tells in a line, and where in MLflow that was noticed helps nobody.
         level = logging.DEBUG if unreachable(error) else logging.WARNING
         logger.log(level, "MLflow did not %s:\n%s", doing, without_password(last))
-        raise NotRecorded(
-            f"MLflow at {address()} did not {doing}: {without_password(reason(error))} "
+        logger.info("MLflow at %s did not %s", address_in_full(), doing)
+        raise NotRecorded(  # its words reach rows, which the API shows
+            f"MLflow at {address()} did not {doing}: {without_places(without_password(reason(error)))} "
             "Check MLFLOW_TRACKING_URI and that the server answers."
         ) from error
 

@@ -103,6 +103,22 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SUITE_VAR, ignore_errors=True)
 
 
+# --- Who is there ---------------------------------------------------------------------------------
+@pytest.fixture
+def boss(db: None) -> Any:
+    """A superuser, ada."""
+    from tests import factories  # Django is not ready while this file is read
+
+    return factories.make_user("ada", is_superuser=True)
+
+
+@pytest.fixture
+def at(client: Any, boss: Any) -> Any:
+    """A browser with the superuser signed in."""
+    client.force_login(boss)
+    return client
+
+
 # --- Records that a flush must empty ----------------------------------------------------------------
 @pytest.fixture(autouse=True, scope="session")
 def lifted_for_flushes() -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,10 +120,25 @@ def test_report_is_written_as_json(call: Call, tmp_path: Path) -> None:
 
 
 def test_report_that_cannot_be_written_ends_with_2(call: Call, tmp_path: Path) -> None:
-    code, _, err = call("--output", str(tmp_path), file=GOOD)
+    path = tmp_path / "a file" / "report.json"
+    path.parent.write_text("A file stands where the folder should.")
 
-    assert code == 2
-    assert err.startswith(f"Error: --output must be a file that can be written; {tmp_path}: Is a directory.")
+    ends = [call("--output", str(output), file=GOOD) for output in (path, tmp_path)]
+
+    assert [code for code, _, _ in ends] == [2, 2]
+    assert ends[0][2].startswith(f"Error: --output must be a file that can be written; {path}: ")
+    assert ends[1][2].startswith(f"Error: {tmp_path} must be a file or free; it is a folder")
+
+
+def test_report_is_for_its_owner_alone_and_replaces_an_earlier_one_whole(call: Call, tmp_path: Path) -> None:
+    earlier, report = tmp_path / "earlier.json", tmp_path / "report.json"
+    earlier.write_text("earlier")
+    report.hardlink_to(earlier)
+
+    call("--output", str(report), file=GOOD)
+
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert earlier.read_text() == "earlier"  # not written into, so nobody ever read half of it
 
 
 def test_fingerprint_does_not_depend_on_the_order(call: Call) -> None:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import decision_in_words, excerpt, link, moment, paragraph, said_by, share
+from classifier.admin.cells import decision_in_words, done_by, excerpt, link, moment, paragraph, share
 from classifier.models import Label, ModelVersion, Prediction, Ticket
 
 created = moment("created_at", "created")
@@ -79,7 +79,7 @@ class LabelAdmin(OfTicketAdmin):
 
     @display(description="by")
     def who(self, label: Label) -> str:
-        return said_by(label)
+        return done_by(label)
 
 
 class AnsweredBy(admin.SimpleListFilter):

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.decorators import display
 
-from classifier.models import Label
+from classifier.models import Label, doer
 
 NOTHING = "-"  # as Unfold shows an empty column
 EXCERPT_CHARACTERS = 90
@@ -92,11 +92,9 @@ def link(row: Model | None, words: str = "", *, page: str = "") -> str:
     )
 
 
-def said_by(row: Label) -> str:
-    """Whose word a label is: the person's, or that of whoever holds the key."""
-    if row.by is not None:
-        return str(row.by)
-    return NOTHING if row.key is None else f"key “{row.key.name}”"
+def done_by(row: Label) -> str:
+    """Who did it, or a dash. row: a label, or another row with `by` and `key`."""
+    return doer(row.by, row.key) or NOTHING
 
 
 def code(text: str, length: int = 0) -> str:

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier import labelling
 from classifier.admin.base import CarefulAdmin, Deletion, bounded, number_in
-from classifier.admin.cells import NOTHING, decision_in_words, excerpt, link, moment, paragraph, said_by, share, when
+from classifier.admin.cells import NOTHING, decision_in_words, done_by, excerpt, link, moment, paragraph, share, when
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -236,7 +236,7 @@ def said_of(ticket: Ticket) -> Table:
             (
                 row.category,
                 row.source,
-                said_by(row),
+                done_by(row),
                 when(row.created_at),
                 "now" if row.ended_at is None else when(row.ended_at),
             )

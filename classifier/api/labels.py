@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from classifier import bodies, labelling
 from classifier.api import shapes
 from classifier.authentication import Caller, caller_of
-from classifier.models import Category, Label, Prediction, Scope, Ticket
+from classifier.models import Category, Label, Prediction, Scope, Ticket, doer
 from classifier.naming import MAX_LENGTH, CategoryNames
 from classifier.problems import FieldError, Problem
 
@@ -134,8 +134,7 @@ def _told(label: Label) -> dict[str, Any]:
     return {
         "label": label.category.slug,
         "source": label.source,
-        "by": label.by.get_username() if label.by else None,
-        "key": label.key.name if label.key else None,
+        "by": doer(label.by, label.key),
         "since": label.created_at,
         "confirmed": label.source in Label.CONFIRMED,
     }

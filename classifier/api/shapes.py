@@ -37,6 +37,12 @@ def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     return {(status, "application/problem+json"): OpenApiResponse(PROBLEM, MEANINGS[status]) for status in statuses}
 
 
+def by() -> serializers.CharField:
+    """Who did it: the one shape of it, at every address."""
+    words = "A person's name, or `API key` and its name; null for what ran by itself or from the command line"
+    return serializers.CharField(allow_null=True, help_text=words)
+
+
 def _label(help_text: str, *, required: bool = True) -> serializers.CharField:
     return serializers.CharField(max_length=MAX_LENGTH, help_text=help_text, required=required)
 
@@ -59,8 +65,7 @@ def _label_facts() -> dict[str, serializers.Field]:  # type: ignore[type-arg]  #
     return {
         "label": serializers.CharField(help_text="Slug of the category"),
         "source": serializers.ChoiceField(choices=Label.Source.choices),
-        "by": serializers.CharField(allow_null=True, help_text="Name of the person"),
-        "key": serializers.CharField(allow_null=True, help_text="Name of the API key"),
+        "by": by(),
         "since": serializers.DateTimeField(),
         "confirmed": serializers.BooleanField(
             help_text="Whether a person stands behind it; others train only where TRAIN_ON_API_LABELS says so"

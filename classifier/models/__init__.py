@@ -1,6 +1,6 @@
 """The rows of `classifier`, by what they are about: tickets, model versions, and who may ask."""
 
-from classifier.models.access import ApiKey, ApiRequest, IdempotentAnswer, RefusalMinute, Scope, User
+from classifier.models.access import ApiKey, ApiRequest, IdempotentAnswer, RefusalMinute, Scope, User, doer
 from classifier.models.tickets import Category, Label, Prediction, Split, Ticket, TicketBand
 from classifier.models.versions import ModelArtifact, ModelVersion
 
@@ -19,4 +19,5 @@ __all__ = [
     "Ticket",
     "TicketBand",
     "User",
+    "doer",
 ]

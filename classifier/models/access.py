@@ -72,6 +72,16 @@ class ApiKey(AbstractAPIKey):
             type(self).objects.filter(prefix=self.prefix).update(last_used_at=now)
 
 
+def doer(by: User | None, key: ApiKey | None) -> str | None:
+    """Who did it, as every page and address names them; None for what ran by itself or from the command line.
+
+    No user name has a space in it, so that nobody can be taken for a key.
+    """
+    if by is not None:
+        return by.get_username()
+    return None if key is None else f"API key {key.name}"
+
+
 class ApiRequest(models.Model):
     """One authenticated call, refused ones too."""
 

@@ -10,6 +10,7 @@ from unfold.decorators import display
 from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, listing, moment, paragraph
 from classifier.admin.sheets import Sheet
+from classifier.models import doer
 from mlops.admin import reports
 from mlops.admin.steering import StartsRuns
 from mlops.models import MOST_ATTEMPTS, Dataset, TrainingRun
@@ -64,8 +65,8 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
 
     @display(description="started by")
     def started(self, run: TrainingRun) -> str:
-        who = run.by or (f"key {run.key.name}" if run.key else None)
-        return f"{run.trigger}, {who}" if who else run.trigger
+        name = doer(run.by, run.key)
+        return f"{run.trigger}, {name}" if name else run.trigger
 
     @display(description="reason")
     def why(self, run: TrainingRun) -> str:

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier.models import ModelVersion, Scope
 from mlops import promotion, queueing, tasks, training
-from mlops.models import TrainingRun
+from mlops.models import MAX_REASON, TrainingRun
 from mlops.runs import Order, RunInProgress
 
 KINDS = {
@@ -37,7 +37,7 @@ class RunForm(forms.Form):
     )
     reason = forms.CharField(
         required=False,
-        max_length=2000,
+        max_length=MAX_REASON,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="Why, in a sentence, for those who ask later. It may stay empty.",
     )
@@ -53,7 +53,7 @@ class ReasonForm(Seen):
     """Why."""
 
     reason = forms.CharField(
-        max_length=2000,
+        max_length=MAX_REASON,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="One sentence for those who ask later. It is kept with the roll-back.",
         error_messages={"required": "A roll-back needs a reason, for those who ask later. Write one sentence."},
@@ -150,8 +150,6 @@ class RollsBack:
         )
 
 
-def ask(page: Any, request: HttpRequest, **context: Any) -> HttpResponse:
+def ask(page: Any, request: HttpRequest, *, template: str = "admin/ask.html", **context: Any) -> HttpResponse:
     """A page with a question, a form and two buttons."""
-    return TemplateResponse(
-        request, "admin/ask.html", {**page.admin_site.each_context(request), "opts": page.opts, **context}
-    )
+    return TemplateResponse(request, template, {**page.admin_site.each_context(request), "opts": page.opts, **context})

@@ -10,20 +10,19 @@ from django.db.models import FloatField, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
 
 from classifier.admin.base import FactAdmin
-from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph, share
+from classifier.admin.cells import code, done_by, excerpt, figure, link, moment, paragraph, share
 from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion, Scope
 from mlops import judging, promotion, tasks
 from mlops.admin import reports
-from mlops.admin.steering import RollsBack, Seen
-from mlops.models import Promotion, TrainingRun
+from mlops.admin.steering import RollsBack, Seen, ask
+from mlops.models import MAX_REASON, Promotion, TrainingRun
 
 LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
 HEAVY = ("metrics", "parameters", "categories", "thresholds", "validation_answers")
@@ -36,6 +35,7 @@ class PromotionForm(Seen):
     """Why a version goes to production, and whether over the gate's head."""
 
     reason = forms.CharField(
+        max_length=MAX_REASON,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="One sentence for those who ask later. It is kept with the promotion.",
         error_messages={"required": "A promotion needs a reason, for those who ask later. Write one sentence."},
@@ -172,12 +172,13 @@ class ModelVersionAdmin(FactAdmin):
         there = ModelVersion.objects.in_production().values_list("number", flat=True).first() or promotion.NONE
         may_force = request.user.has_perm("mlops.force_promotion")
         form = PromotionForm(request.POST or None, may_force=may_force, initial={"expected": there})
-        refusal = ""
+        refusal, verdict = "", None
         if request.method == "POST" and form.is_valid():
             try:
                 row = promotion.promote(version, by=request.user, **form.cleaned_data)
             except promotion.GateSaysNo as error:
-                refusal = f"The gate says no. {error.verdict.in_words()}"
+                verdict = error.verdict  # what refused is what is shown: judged anew, it could be another
+                refusal = f"The gate says no. {verdict.in_words()}"
             except (promotion.NotPromotable, promotion.PromotionConflict) as error:
                 refusal = str(error)
                 form = PromotionForm(may_force=may_force, initial={**form.cleaned_data, "expected": there})
@@ -185,23 +186,20 @@ class ModelVersionAdmin(FactAdmin):
                 tasks.let_alias_follow()
                 messages.success(request, f"{str(version).capitalize()} answers from now on.")
                 return HttpResponseRedirect(reverse("admin:mlops_promotion_change", args=[row.pk]))
-        return self._ask(request, version, form, refusal)
-
-    def _ask(self, request: HttpRequest, version: ModelVersion, form: PromotionForm, refusal: str) -> HttpResponse:
-        verdict = judging.judge(version)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Promote {version} to production",
-            "opts": self.opts,
-            "original": version,
-            "form": form,
-            "refusal": refusal,
-            "passed": verdict.passed,
-            "sheet": Sheet(tables=(reports.rules(verdict.as_dict()),)),
-            "button": f"Promote {version}",
-            "back": reverse("admin:classifier_modelversion_change", args=[version.pk]),
-        }
-        return TemplateResponse(request, "admin/promote.html", context)
+        verdict = verdict or judging.judge(version)
+        return ask(
+            self,
+            request,
+            template="admin/promote.html",
+            form=form,
+            refusal=refusal,
+            title=f"Promote {version} to production",
+            original=version,
+            passed=verdict.passed,
+            sheet=Sheet(tables=(reports.rules(verdict.as_dict()),)),
+            button=f"Promote {version}",
+            back=reverse("admin:classifier_modelversion_change", args=[version.pk]),
+        )
 
 
 @admin.register(Promotion)
@@ -239,7 +237,7 @@ class PromotionAdmin(RollsBack, FactAdmin):
 
     @display(description="by")
     def who(self, row: Promotion) -> str:
-        return str(row.by or (f"key {row.key.name}" if row.key else NOTHING))
+        return done_by(row)
 
     @display(description="reason")
     def why(self, row: Promotion) -> str:

@@ -1,22 +1,21 @@
-"""What the calls carry, read and checked: bodies and queries, and the names of who sent them."""
+"""What the calls carry, read and checked: bodies and queries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import models
 from django.http import QueryDict
 from rest_framework.request import Request
 
-from classifier import bodies
-from classifier.models import ApiKey, User
+from classifier import bodies, moments
 from classifier.problems import FieldError, Problem
+from mlops.models import MAX_REASON
 
 MEND = "Mend it and send the call again."
-MAX_REASON = 2000  # characters
 PAGE = 50
 LARGEST_PAGE = 200
 LARGEST_ID = 2**63 - 1
@@ -64,11 +63,7 @@ def _checked(name: str, field: Field, value: Any, errors: list[FieldError]) -> A
 
 
 def _is_storable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
-    return "\x00" not in text and len(text) <= MAX_REASON
+    return "\x00" not in text and len(text) <= MAX_REASON and bodies.is_unicode(text)
 
 
 def _refused(name: str, detail: str) -> Problem:
@@ -109,18 +104,7 @@ def moment(query: QueryDict, name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(value.strip().replace(" ", "+"))  # a plus sign in a query is a space
-    except ValueError:
-        try:
-            found = datetime.fromisoformat(value.strip())
-        except ValueError:
-            wanted = "Wanted a moment such as 2026-11-24T09:30:00Z."
-            raise _refused(name, wanted) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def said_by(by: User | None, key: ApiKey | None) -> str | None:
-    """Who did it, in a word or two; None for what ran by itself or from the command line."""
-    if by is not None:
-        return by.get_username()
-    return None if key is None else f"API key {key.name}"
+        # A plus sign in a query arrives as a space; the one between date and time may be any character.
+        return moments.parse(value.strip().replace(" ", "+"))
+    except moments.NoMoment as error:
+        raise _refused(name, str(error)) from None

@@ -14,11 +14,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.authentication import caller_of
-from classifier.models import Scope
+from classifier.models import Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import queueing, tasks, training
 from mlops.api import schema
-from mlops.api.bodies import Field, choice, page, read_object, said_by
+from mlops.api.bodies import Field, choice, page, read_object
 from mlops.models import TrainingRun
 from mlops.runs import Order, RunInProgress
 
@@ -105,7 +105,7 @@ def in_short(run: TrainingRun) -> dict[str, Any]:
         "status": run.status,
         "step": run.step,
         "trigger": run.trigger,
-        "by": said_by(run.by, run.key),
+        "by": doer(run.by, run.key),
         "reason": run.reason,
         "recipe": run.recipe,
         "attempt": run.attempt,

@@ -11,11 +11,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.authentication import Caller, caller_of
-from classifier.models import ModelVersion, Scope
+from classifier.models import ModelVersion, Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import promotion, tasks
 from mlops.api import schema
-from mlops.api.bodies import Field, choice, moment, page, read_object, said_by
+from mlops.api.bodies import Field, choice, moment, page, read_object
 from mlops.models import Promotion
 
 NUMBER = "the number of the version that is in production as far as you know, 0 for none"
@@ -165,7 +165,7 @@ def promotion_as_dict(row: Promotion) -> dict[str, Any]:
         "version": row.version.number,
         "replaced": row.replaced.number if row.replaced else None,
         "since": row.created_at,
-        "by": said_by(row.by, row.key),
+        "by": doer(row.by, row.key),
         "reason": row.reason,
         "forced": row.forced,
         "verdict": row.verdict,

@@ -7,7 +7,7 @@ from typing import Any
 
 from classifier.management.base import TicketclfCommand
 from classifier.ml.thresholds import Trade
-from classifier.models import ModelVersion
+from classifier.models import ModelVersion, doer
 from mlops.evaluation import SPLITS
 from mlops.gathering import Reason
 from mlops.models import Promotion, TrainingRun
@@ -115,7 +115,7 @@ def show_promotion(command: TicketclfCommand, row: Promotion) -> None:
             "version": version.number,
             "replaced": replaced.number if replaced else None,
             "forced": row.forced,
-            "by": row.by.get_username() if row.by else None,
+            "by": doer(row.by, row.key),
             "reason": row.reason,
             "verdict": row.verdict,
         }

@@ -11,10 +11,12 @@ from types import FrameType
 from django.conf import settings
 from django.core.management.base import OutputWrapper
 
+from classifier.bodies import is_unicode
 from classifier.management.base import BadUsage, Refused
 from classifier.models import User
 from classifier.reading import UnreadableFile
 from mlops import reconciling
+from mlops.models import MAX_REASON
 from mlops.promotion import NothingToRollBackTo, NotPromotable, PromotionConflict
 from mlops.runs import LostRun, RunInProgress
 from mlops.tracking import NotRecorded
@@ -78,6 +80,18 @@ def person(name: str | None) -> User | None:
     found = User.objects.filter(username=name, is_active=True).first()
     if found is None:
         raise BadUsage(f"--by must name an active user; {name!r} is none. manage.py createsuperuser makes one.")
+    return found
+
+
+def sentence(reason: str) -> str:
+    """What --reason gave, as it is kept. Raises BadUsage for an empty one, a long one, and bytes that are no text."""
+    found = reason.strip()
+    if not found:
+        raise BadUsage("--reason must say why in a sentence; it is empty.")
+    if len(found) > MAX_REASON:
+        raise BadUsage(f"--reason may have at most {MAX_REASON:,} characters; it has {len(found):,}. Shorten it.")
+    if not is_unicode(found):  # a shell's bytes that are no UTF-8
+        raise BadUsage("--reason must be text in UTF-8; it has bytes that are not.")
     return found
 
 

@@ -89,18 +89,6 @@ def more(count: int) -> None:
         AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
 
 
-@pytest.fixture
-def boss() -> User:
-    return factories.make_user("ada", is_superuser=True)
-
-
-@pytest.fixture
-def at(client: Any, boss: User) -> Any:
-    """A browser with a superuser signed in."""
-    client.force_login(boss)
-    return client
-
-
 def staff(client: Any, *permissions: str) -> User:
     """Signs in somebody who may do these things and nothing else."""
     user = factories.make_user("cem")
@@ -412,7 +400,7 @@ def test_pages_say_whose_word_a_label_is(at, boss):
     pages = [at.get(address(Label)), at.get(address(Ticket, "change", ticket.pk))]
 
     for page in pages:
-        assert "key “help desk”" in page.content.decode()
+        assert "API key help desk" in page.content.decode()
         assert "reviewer" in page.content.decode()
 
 

@@ -80,8 +80,7 @@ def test_put_label_by_a_key_labels_as_api(ticket, label_key):
     assert response.json() == {
         "label": "billing",
         "source": "api",
-        "by": None,
-        "key": "help desk",
+        "by": "API key help desk",
         "since": label.created_at.isoformat().replace("+00:00", "Z"),
         "confirmed": False,
         "ticket": ticket.pk,
@@ -128,10 +127,9 @@ def test_put_label_by_a_person_labels_as_what_they_may_be(ticket, permissions, s
     response = put(ticket, {"label": "billing"}, client=signed_in(*permissions))
 
     assert response.status_code == 200
-    assert {name: response.json()[name] for name in ("source", "by", "key", "confirmed")} == {
+    assert {name: response.json()[name] for name in ("source", "by", "confirmed")} == {
         "source": source,
         "by": "ada",
-        "key": None,
         "confirmed": True,
     }
     assert Label.objects.get().by.username == "ada"
@@ -361,9 +359,9 @@ def test_ticket_tells_all_that_was_said_and_answered(prediction, categories, lab
     assert (body["id"], body["text"], body["external_id"]) == (ticket.pk, ticket.text, None)
     assert (body["source"], body["is_demo"], body["split"]) == ("api", False, "train")
     assert (body["label"]["label"], body["label"]["source"], body["label"]["by"]) == ("shipping", "reviewer", "ada")
-    assert [(row["label"], row["key"], row["until"] is None) for row in body["labels"]] == [
-        ("shipping", None, True),
-        ("billing", "help desk", False),
+    assert [(row["label"], row["by"], row["until"] is None) for row in body["labels"]] == [
+        ("shipping", "ada", True),
+        ("billing", "API key help desk", False),
     ]
     assert [(row["predicted_label"], row["decision"], row["reason"]) for row in body["predictions"]] == [
         ("general", "review", "ambiguous"),

@@ -211,6 +211,8 @@ def test_failure_leaves_the_earlier_file(version, tmp_path, monkeypatch):
         (["--for-spreadsheet"], "--for-spreadsheet is for csv"),
         (["--output", "-", "--json"], "both want standard output"),
         (["--since", "yesterday"], "'yesterday' is none"),
+        (["--since", "0001-01-01T00:00:00+14:00"], "of the years 1 to 9999 in UTC"),
+        (["--until", "9999-12-31T23:59:59-14:00"], "of the years 1 to 9999 in UTC"),
         (["--since", "2026-05-04", "--until", "2026-05-04T00:00Z"], "must be before --until"),
         (["--output", os.devnull], "must be a file or free"),
         (["--output", f"{os.devnull}/file"], "File exists"),

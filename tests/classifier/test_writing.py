@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from classifier.writing import InTheWay, whole_file, whole_folder
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -36,6 +41,18 @@ def test_file_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
     assert path.read_text() == "old"
     assert names(tmp_path) == ["log.csv"]
+
+
+def test_file_is_for_its_owner_alone_whatever_the_earlier_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("old")
+    path.chmod(0o666)
+
+    with whole_file(path) as file:
+        modes = [mode(found) for found in tmp_path.iterdir() if found != path]
+        file.write("new")
+
+    assert (modes, mode(path)) == ([0o600], 0o600)
 
 
 def test_file_through_a_link_leaves_the_link(tmp_path: Path) -> None:
@@ -64,6 +81,13 @@ def test_folder_is_there_once_it_is_filled(tmp_path: Path) -> None:
 
     assert names(path) == ["a.csv"]
     assert names(path.parent) == ["dataset"]
+
+
+def test_folder_and_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "dataset") as fresh:
+        (fresh / "a.csv").write_text("a")
+
+    assert (mode(tmp_path / "dataset"), mode(tmp_path / "dataset" / "a.csv")) == (0o700, 0o600)
 
 
 def test_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:

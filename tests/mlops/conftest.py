@@ -53,6 +53,16 @@ def mlflow_home(home: Path, settings: Any, mlflow_tables: Path) -> Path:
     return home
 
 
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What workers were called for: names of tasks, with the ids of runs."""
+    from mlops import tasks
+
+    found: list[tuple[str, int]] = []
+    monkeypatch.setattr(tasks, "call", lambda task, run_id: found.append((task.name, run_id)))
+    return found
+
+
 # --- A running `manage.py up` (tests marked servers) ------------------------------------------------
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:

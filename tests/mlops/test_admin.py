@@ -13,7 +13,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from classifier.ml.scoring import score
 from classifier.models import ModelArtifact, ModelVersion, User
-from mlops import promotion
+from mlops import judging, promotion
 from mlops.admin import reports
 from mlops.models import Dataset, Promotion, TrainingRun
 from tests import factories
@@ -21,18 +21,6 @@ from tests.mlops.making import NOW, good_fit, label_tickets, make_trained, poor_
 
 pytestmark = pytest.mark.django_db
 SCORES = score(["a", "a", "a", "b"], ["a", "a", "b", "b"], None, categories=["a", "b"]).as_dict()
-
-
-@pytest.fixture
-def boss() -> User:
-    return factories.make_user("ada", is_superuser=True)
-
-
-@pytest.fixture
-def at(client: Any, boss: User) -> Any:
-    """A browser with a superuser signed in."""
-    client.force_login(boss)
-    return client
 
 
 @pytest.fixture
@@ -181,6 +169,18 @@ def test_scientist_promotes_within_the_gate_and_not_over_its_head(client, scient
     assert "Promote although the gate says no" not in text_of(refused)
     assert promoted.status_code == 302
     assert Promotion.objects.get().by == scientist
+
+
+@pages_that_promote
+def test_refused_promotion_shows_the_verdict_that_refused_it_and_judges_once(at, monkeypatch):
+    poor = make_trained(poor_fit().model)
+    verdict = judging.judge(poor)
+    monkeypatch.setattr(judging, "judge", None)  # the page's; the gate has its own name for it
+
+    page = at.post(page_of(poor, "promote"), {"reason": "I like it."})
+
+    assert f"The gate says no. {verdict.in_words()}" in page.context["refusal"]
+    assert rows_of(page.context["sheet"].tables[0]) == rows_of(reports.rules(verdict.as_dict()))
 
 
 @pages_that_promote

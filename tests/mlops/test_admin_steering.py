@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
-from classifier.models import ModelVersion, User
-from mlops import promotion, queueing, tasks
-from mlops.models import Promotion, TrainingRun
+from classifier.models import ModelVersion
+from mlops import promotion, queueing
+from mlops.admin.steering import ReasonForm, RunForm
+from mlops.admin.versions import PromotionForm
+from mlops.models import MAX_REASON, Promotion, TrainingRun
 from mlops.runs import Order
 from tests import factories
 from tests.mlops.making import NOW
@@ -19,24 +22,6 @@ from tests.mlops.making import NOW
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 START = "admin:mlops_trainingrun_start"
 BACK = "admin:mlops_promotion_roll_back"
-
-
-@pytest.fixture
-def boss() -> User:
-    return factories.make_user("ada", is_superuser=True)
-
-
-@pytest.fixture
-def at(client: Any, boss: User) -> Any:
-    client.force_login(boss)
-    return client
-
-
-@pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    found: list[int] = []
-    monkeypatch.setattr(tasks, "ring", lambda run: found.append(run.pk))
-    return found
 
 
 def said(response: Any) -> list[str]:
@@ -58,8 +43,11 @@ def test_list_of_runs_has_the_button_and_its_page_asks_first(at):
     assert not TrainingRun.objects.exists()
 
 
-def test_start_puts_a_run_on_record_in_the_persons_name_and_calls_the_worker(at, boss, rung):
-    response = at.post(reverse(START), {"kind": "retrain", "recipe": "word_char", "reason": "New labels."})
+def test_start_puts_a_run_on_record_in_the_persons_name_and_calls_the_worker(
+    at, boss, rung, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        response = at.post(reverse(START), {"kind": "retrain", "recipe": "word_char", "reason": "New labels."})
 
     run = TrainingRun.objects.get()
     assert (run.kind, run.status, run.trigger, run.by, run.reason) == (
@@ -69,7 +57,7 @@ def test_start_puts_a_run_on_record_in_the_persons_name_and_calls_the_worker(at,
         boss,
         "New labels.",
     )
-    assert rung == [run.pk]
+    assert rung == [("mlops.tasks.carry_out", run.pk)]
     assert said(response) == [f"Run {run.pk} waits for the worker, which begins it in a moment."]
     assert response.url == reverse("admin:mlops_trainingrun_change", args=[run.pk])
 
@@ -105,6 +93,14 @@ def test_who_has_no_permission_sees_no_button_and_no_page(client, name):
     assert client.post(address, {"reason": "x", "kind": "train", "recipe": "word_char"}).status_code == 403
     assert not TrainingRun.objects.exists()
     assert Promotion.objects.count() == 2
+
+
+# --- Reasons --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("form", [RunForm, ReasonForm, partial(PromotionForm, may_force=False)])
+def test_reason_of_every_form_has_the_same_limit(form):
+    said = [form({"reason": "x" * length}).errors.get("reason") for length in (MAX_REASON, MAX_REASON + 1)]
+
+    assert said == [None, ["Ensure this value has at most 2000 characters (it has 2001)."]]
 
 
 # --- Roll back ------------------------------------------------------------------------------------

@@ -18,14 +18,6 @@ Status = TrainingRun.Status
 
 
 @pytest.fixture
-def rung(monkeypatch):
-    """The run ids that a worker was called for."""
-    found = []
-    monkeypatch.setattr(tasks, "call", lambda task, run_id: found.append((task.name, run_id)))
-    return found
-
-
-@pytest.fixture
 def client():
     return Client(headers={"authorization": f"Api-Key {make_key('run')[1]}"})
 
@@ -172,7 +164,9 @@ def test_get_shows_what_came_of_a_run(client):
     assert found["dataset"]["fingerprint"]
 
 
-@pytest.mark.parametrize("path", ["/api/runs/999", "/api/runs/9999999999999999999999", "/api/runs/x"])
+@pytest.mark.parametrize(
+    "path", ["/api/runs/999", f"/api/runs/{2**31}", f"/api/runs/{2**63}", f"/api/runs/{'9' * 40}", "/api/runs/x"]
+)
 def test_get_of_a_run_that_there_is_not_answers_404(client, path):
     answer = client.get(path)
 

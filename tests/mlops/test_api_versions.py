@@ -132,7 +132,7 @@ def test_a_bad_promotion_answers_400_that_names_the_field(client, body, field):
     assert statuses() == {1: "candidate"}
 
 
-@pytest.mark.parametrize("path", ["9/promote", "99999999999999999999/promote"])
+@pytest.mark.parametrize("path", [f"{number}/promote" for number in (9, 2**31, 2**63, "9" * 40)])
 def test_promote_of_a_version_that_there_is_not_answers_404(client, path):
     assert post(client, path, reason="x").status_code == 404
 
@@ -190,6 +190,15 @@ def test_history_answers_which_version_was_in_production_at_a_moment(client):
     assert (second["version"], second["by"], second["until"]) == (2, "ada", None)
 
 
+@pytest.mark.parametrize(("at", "version"), [("0001-01-01", None), ("9999-12-31T23:59:59.999999Z", 1)])
+def test_history_knows_the_first_and_the_last_moment_of_the_calendar(client, at, version):
+    promotion.promote(make_trained(), reason="First.", now=NOW)
+
+    answer = client.get("/api/versions/history", {"at": at})
+
+    assert (answer.status_code, answer.json()["version"]) == (200, version)
+
+
 @pytest.mark.parametrize("at", ["2026-11-23T09:30:00Z", "2026-11-23T10:30:00 01:00", "2026-11-23 09:30", "2026-11-24"])
 def test_history_takes_the_common_forms_of_a_moment(client, at):
     promotion.promote(make_trained(), reason="First.", now=NOW)
@@ -197,7 +206,10 @@ def test_history_takes_the_common_forms_of_a_moment(client, at):
     assert client.get("/api/versions/history", {"at": at}).json()["version"] == 1
 
 
-@pytest.mark.parametrize("at", ["yesterday", "", "2026-13-01", "1e9", "\x00"])
+EDGES = ["0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00 14:00", "9999-12-31T23:59:59-14:00"]
+
+
+@pytest.mark.parametrize("at", ["yesterday", "", "2026-13-01", "1e9", "\x00", *EDGES])
 def test_history_at_no_moment_answers_400(client, at):
     answer = client.get("/api/versions/history", {"at": at})
 
@@ -237,5 +249,6 @@ def test_a_version_shows_its_scores(client):
     assert found["categories"] == version.categories
 
 
-def test_a_version_that_there_is_not_answers_404(client):
-    assert client.get("/api/versions/4").json()["code"] == "not_found"
+@pytest.mark.parametrize("number", [4, 2**31, 2**63, "9" * 40])
+def test_a_version_that_there_is_not_answers_404(client, number):
+    assert client.get(f"/api/versions/{number}").json()["code"] == "not_found"

@@ -367,6 +367,7 @@ def test_promote_refused_by_the_gate_ends_with_1_and_forced_with_0(tickets, sett
     [
         (("9", "--reason", "x"), 2, "There is no version 9"),
         (("1", "--reason", " "), 2, "is empty"),
+        (("1", "--reason", "x" * 2001), 2, "at most 2,000 characters; it has 2,001"),
         (("1",), 2, "--reason"),
         (("1", "--reason", "Again"), 1, "in production already"),
     ],

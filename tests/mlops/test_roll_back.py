@@ -200,7 +200,12 @@ def test_the_command_without_anything_before_ends_with_1():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"reason": " "}, "--reason must say why"), ({"reason": "x", "by": "eve"}, "'eve' is none")],
+    [
+        ({"reason": " "}, "--reason must say why"),
+        ({"reason": "x" * 2001}, "at most 2,000 characters; it has 2,001"),
+        ({"reason": "caf\udce9"}, "must be text in UTF-8"),
+        ({"reason": "x", "by": "eve"}, "'eve' is none"),
+    ],
 )
 def test_the_command_with_bad_options_ends_with_2(options, words):
     with pytest.raises(BadUsage, match=words):

@@ -256,15 +256,15 @@ def test_a_database_that_was_removed_is_made_anew_by_a_process_that_had_it_open(
 
 
 @pytest.mark.parametrize(
-    ("uri", "words"),
+    ("uri", "told", "words"),
     [
-        ("http://127.0.0.1:1", "Connection refused"),
-        ("http://someone:hidden@127.0.0.1:1", "Connection refused"),
-        ("sqlite:////proc/there-is-no-such-folder/mlflow.sqlite3", "No such file"),
-        ("postgresql://someone:hidden@127.0.0.1:1/mlflow", "refused"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1", "Connection refused"),
+        ("http://someone:hidden@127.0.0.1:1/a/path", "http://127.0.0.1:1", "Connection refused"),
+        ("sqlite:////proc/there-is-no-such-folder/mlflow.sqlite3", "its SQLite file", "No such file"),
+        ("postgresql://someone:hidden@127.0.0.1:1/mlflow", "postgresql://127.0.0.1:1", "refused"),
     ],
 )
-def test_an_mlflow_that_is_not_there_is_told_in_words_within_seconds(home, facts, settings, caplog, uri, words):
+def test_an_mlflow_that_is_not_there_is_told_in_words_within_seconds(home, facts, settings, caplog, uri, told, words):
     settings.MLFLOW_TRACKING_URI = uri
     caplog.set_level(logging.DEBUG, logger="mlops.tracking")
     began = time.monotonic()
@@ -274,8 +274,19 @@ def test_an_mlflow_that_is_not_there_is_told_in_words_within_seconds(home, facts
 
     assert time.monotonic() - began < 10
     assert "hidden" not in f"{caught.value} {caplog.text}"
-    assert "MLflow did not record the training" in caplog.text
-    assert {record.levelname for record in caplog.records if record.name == "mlops.tracking"} == {"DEBUG"}
+    assert str(caught.value).startswith(f"MLflow at {told} did not record the training: ")
+    assert f"MLflow at {uri.replace('someone:hidden@', '')} did not record the training" in caplog.text
+    logged = {record.levelname for record in caplog.records if record.name == "mlops.tracking"}
+    assert logged == {"DEBUG", "INFO"}
+
+
+def test_what_mlflow_says_is_told_without_the_places_it_names(home, settings):
+    settings.MLFLOW_TRACKING_URI = "sqlite:////srv/a folder/mlflow.sqlite3"
+    said = f"No model at /srv/a folder/mlflow.sqlite3, {home}/models nor 's3://store/a/b'; see file:/x/y and 1/2, n/a."
+
+    found = surroundings.without_places(said)
+
+    assert found == "No model at …, … nor '…'; see … and 1/2, n/a."
 
 
 def test_an_mlflow_that_accepts_and_does_not_answer_is_given_up(home, facts, settings, monkeypatch):

@@ -172,6 +172,7 @@ def test_train_goes_on_without_mlflow_and_says_so(tickets, settings, uri):
     assert (run.mlflow_run_id, run.version.mlflow_run_id, run.version.mlflow_version) == ("", "", None)
     assert "Not recorded: MLflow at" in run.outcome
     assert told[-1].startswith("  not recorded: MLflow at")
+    assert "/proc/" not in run.outcome + run.log  # the API shows them
 
 
 # --- What stops it --------------------------------------------------------------------------------

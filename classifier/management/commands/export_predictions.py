@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from classifier import exporting
+from classifier import exporting, moments
 from classifier.management.base import BadUsage, TicketclfCommand
 from classifier.writing import InTheWay, whole_file
 
@@ -85,7 +85,6 @@ def _moment(option: str, given: str | None) -> datetime | None:
     if given is None:
         return None
     try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        raise BadUsage(f"{option} must be a time such as 2026-11-23 or 2026-11-23T09:30; {given!r} is none.") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return moments.parse(given)
+    except moments.NoMoment as error:
+        raise BadUsage(f"{option} must be a moment; {given!r} is none. {error}") from error

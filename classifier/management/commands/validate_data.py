@@ -12,6 +12,7 @@ from django.core.management.base import CommandParser
 from classifier.checking import Checked, check_database, check_file
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.reading import Columns, UnreadableFile
+from classifier.writing import InTheWay, whole_file
 
 SPLITS_FROM = {
     "column": "the file's column",
@@ -86,8 +87,10 @@ class Command(TicketclfCommand):
 
 def _write(path: Path, report: dict[str, Any]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        with whole_file(path) as file:
+            file.write(json.dumps(report, indent=2) + "\n")
+    except InTheWay as error:
+        raise BadUsage(str(error)) from error
     except OSError as error:
         raise BadUsage(
             f"--output must be a file that can be written; {path}: {error.strerror}. Name another."

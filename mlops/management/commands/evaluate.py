@@ -17,6 +17,7 @@ from classifier.reading import Columns, UnreadableFile, read
 from mlops import evaluation, modelfolder
 from mlops.evaluation import Tickets
 from mlops.management import tables
+from mlops.management.choosing import version_meant
 
 if TYPE_CHECKING:
     from classifier.ml.model import TextModel
@@ -158,7 +159,7 @@ def _choose(options: dict[str, Any]) -> Chosen:
     if options["mlflow_run_id"] is not None:
         version = _of_run(options["mlflow_run_id"])
     else:
-        version = _numbered(options["version"]) if options["version"] is not None else _usual()
+        version = version_meant(options["version"], to="evaluate")
     return Chosen(load(version), version, f"{str(version).capitalize()} ({version.status})")
 
 
@@ -167,23 +168,9 @@ def _of_run(run_id: str) -> ModelVersion:
     recorded = ModelVersion.objects.exclude(mlflow_run_id="")
     found = recorded.filter(mlflow_run_id=run_id).first()
     if found is None:
-        known = ", ".join(row.mlflow_run_id for row in recorded[:5]) or "none, as no version was recorded in MLflow"
+        run_ids = recorded.values_list("mlflow_run_id", flat=True)[:5]
+        known = ", ".join(run_ids) or "none, as no version was recorded in MLflow"
         raise BadUsage(f"There is no version of the MLflow run {run_id!r}. The newest runs with one: {known}.")
-    return found
-
-
-def _numbered(number: int) -> ModelVersion:
-    found = ModelVersion.objects.filter(number=number).first()
-    if found is None:
-        known = ", ".join(str(row.number) for row in ModelVersion.objects.all()[:10]) or "none yet: run train"
-        raise BadUsage(f"There is no version {number}. The newest ones: {known}.")
-    return found
-
-
-def _usual() -> ModelVersion:
-    found = ModelVersion.objects.in_production().first() or ModelVersion.objects.candidates().first()
-    if found is None:
-        raise Refused("There is no version to evaluate yet. Train one with: manage.py train")
     return found
 
 

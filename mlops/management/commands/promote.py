@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from classifier.management.base import BadUsage, Refused, TicketclfCommand
-from classifier.models import ModelVersion
+from classifier.management.base import Refused, TicketclfCommand
 from mlops import promotion
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly
+from mlops.management.choosing import version_numbered
+from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly, sentence
 
 
 class Command(TicketclfCommand):
@@ -43,15 +43,11 @@ class Command(TicketclfCommand):
         user = person(by)
         if force and user is not None and not user.has_perm("mlops.force_promotion"):
             raise Refused(f"--force needs the permission force_promotion; {by} has not got it. Leave it out.")
-        version = ModelVersion.objects.filter(number=number).first()
-        if version is None:
-            known = ", ".join(str(row.number) for row in ModelVersion.objects.all()[:10]) or "none yet: run train"
-            raise BadUsage(f"There is no version {number}. The newest ones: {known}.")
-        if not reason.strip():
-            raise BadUsage("--reason must say why in a sentence; it is empty.")
+        version = version_numbered(number)
+        why = sentence(reason)
         try:
             with failures_in_one_line():
-                row = promotion.promote(version, reason=reason, by=user, force=force, expected=expected)
+                row = promotion.promote(version, reason=why, by=user, force=force, expected=expected)
         except promotion.GateSaysNo as error:
             self.print_json({"promoted": False, "version": number, "verdict": error.verdict.as_dict()})
             raise Refused(str(error)) from error

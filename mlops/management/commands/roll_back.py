@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from classifier.management.base import BadUsage, TicketclfCommand
+from classifier.management.base import TicketclfCommand
 from mlops import promotion
 from mlops.management import tables
-from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly
+from mlops.management.telling import failures_in_one_line, let_alias_follow, person, plainly, sentence
 
 
 class Command(TicketclfCommand):
@@ -30,10 +30,8 @@ class Command(TicketclfCommand):
         )
 
     def handle(self, *, reason: str, by: str | None, expected: int | None, **_options: Any) -> None:
-        if not reason.strip():
-            raise BadUsage("--reason must say why in a sentence; it is empty.")
-        user = person(by)
+        why, user = sentence(reason), person(by)
         with failures_in_one_line():
-            row = promotion.roll_back(reason=reason, by=user, expected=expected)
+            row = promotion.roll_back(reason=why, by=user, expected=expected)
         let_alias_follow(plainly(self.stderr))
         tables.show_promotion(self, row)

@@ -11,6 +11,7 @@ from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.models import ModelVersion
 from mlops import tuning
 from mlops.management import tables
+from mlops.management.choosing import version_meant
 
 
 class Command(TicketclfCommand):
@@ -39,7 +40,8 @@ class Command(TicketclfCommand):
         parser.add_argument("--save", action="store_true", help="Store the new thresholds with the version.")
 
     def handle(self, *, target_precision: float | None, version: int | None, save: bool, **_options: Any) -> None:
-        chosen = _version(version)
+        # Its scores and settings are megabytes for many categories, and are not needed here.
+        chosen = version_meant(version, to="tune", among=ModelVersion.objects.defer("metrics", "parameters"))
         target = settings.TARGET_PRECISION if target_precision is None else target_precision
         try:
             thresholds = tuning.tune_again(chosen, target=target)
@@ -76,20 +78,3 @@ def _what_became_of_it(*, save: bool, is_new: bool) -> str:
     if save:
         return "Saved: the version decides with these thresholds from now on."
     return "Not saved; --save stores them." if is_new else "These are the version's thresholds now."
-
-
-def _version(number: int | None) -> ModelVersion:
-    # Its scores and settings are megabytes for many categories, and are not needed here.
-    versions = ModelVersion.objects.defer("metrics", "parameters")
-    if number is not None:
-        found = versions.filter(number=number).first()
-        if found is None:
-            known = (
-                ", ".join(map(str, ModelVersion.objects.values_list("number", flat=True)[:10])) or "none yet: run train"
-            )
-            raise BadUsage(f"There is no version {number}. The newest ones: {known}.")
-        return found
-    found = versions.in_production().first() or versions.candidates().first()
-    if found is None:
-        raise Refused("There is no version to tune yet. Train one with: manage.py train")
-    return found
