@@ -84,6 +84,8 @@ class TrainingRun(models.Model):
         PROMOTED = "promoted"
         KEPT = "kept"
 
+    HEAVY = ("parameters", "metrics", "validation", "log", "steps", "verdict")  # what a list does not show
+
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.TRAIN)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
     trigger = models.CharField(max_length=10, choices=Trigger.choices)

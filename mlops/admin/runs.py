@@ -10,7 +10,7 @@ from unfold.decorators import display
 from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, listing, moment, paragraph
 from classifier.admin.sheets import Sheet
-from classifier.models import doer
+from classifier.models import ModelVersion, doer
 from mlops.admin import reports
 from mlops.admin.steering import StartsRuns
 from mlops.models import MOST_ATTEMPTS, Dataset, TrainingRun
@@ -24,9 +24,6 @@ STATUS_COLOURS = {
     "failed": "danger",
 }
 created = moment("created_at", "created")
-HEAVY_OF_VERSION = tuple(
-    f"version__{field}" for field in ("metrics", "parameters", "categories", "thresholds", "validation_answers")
-)
 HEAVY_OF_DATASET = ("dataset__members", "dataset__counts")
 
 
@@ -50,10 +47,10 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         runs = super().get_queryset(request).select_related("version", "dataset", "by", "key")
-        return runs.defer(*HEAVY_OF_VERSION, *HEAVY_OF_DATASET)
+        return runs.defer(*ModelVersion.heavy("version"), *HEAVY_OF_DATASET)
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
-        return queryset.defer("metrics", "parameters", "validation", "log", "steps", "verdict")
+        return queryset.defer(*TrainingRun.HEAVY)
 
     @display(description="run", ordering="id")
     def name(self, run: TrainingRun) -> str:

@@ -25,7 +25,6 @@ from mlops.admin.steering import RollsBack, Seen, ask
 from mlops.models import MAX_REASON, Promotion, TrainingRun
 
 LISTED_SCORES = ("macro_f1", "accuracy", "calibration_error")
-HEAVY = ("metrics", "parameters", "categories", "thresholds", "validation_answers")
 STATUS_COLOURS = {"production": "success", "candidate": "info"}
 created = moment("created_at", "created")
 Status = ModelVersion.Status
@@ -77,7 +76,7 @@ class ModelVersionAdmin(FactAdmin):
         return super().get_queryset(request).annotate(**scores).defer("validation_answers")
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
-        return queryset.defer(*HEAVY)
+        return queryset.defer(*ModelVersion.HEAVY)
 
     @display(description="version", ordering="number")
     def name(self, version: ModelVersion) -> str:
@@ -215,8 +214,7 @@ class PromotionAdmin(RollsBack, FactAdmin):
     fields = (moment("created_at", "time"), "went_in", "went_out", "what", "who", "whole_reason")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        heavy = [f"{version}__{field}" for version in ("version", "replaced") for field in HEAVY]
-        return super().get_queryset(request).select_related("version", "replaced", "by", "key").defer(*heavy)
+        return super().get_queryset(request).with_names()
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
         return queryset.defer("verdict")

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier.authentication import caller_of
-from classifier.models import Scope, doer
+from classifier.models import ModelVersion, Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import queueing, tasks, training
 from mlops.api import schema
@@ -28,8 +28,7 @@ FIELDS = {
     "recipe": Field(str, f"one of: {', '.join(training.RECIPES)}", '"word_char"', choices=training.RECIPES),
     "reason": Field(str, "a sentence that says why", '"..."'),
 }
-HEAVY = ("metrics", "parameters", "validation", "log", "steps", "verdict")
-HEAVY_OF_OTHERS = ("version__metrics", "version__parameters", "version__validation_answers", "dataset__members")
+HEAVY_OF_OTHERS = (*ModelVersion.heavy("version"), "dataset__members")
 
 
 class RunsView(APIView):
@@ -49,7 +48,9 @@ class RunsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Lists runs without their logs and scores; `next` is the `before` of the next page."""
-        rows = TrainingRun.objects.select_related("by", "key", "version", "dataset").defer(*HEAVY, *HEAVY_OF_OTHERS)
+        rows = TrainingRun.objects.select_related("by", "key", "version", "dataset").defer(
+            *TrainingRun.HEAVY, *HEAVY_OF_OTHERS
+        )
         status = choice(request.query_params, "status", TrainingRun.Status.values)
         found, following = page(rows.filter(status=status) if status else rows, request.query_params)
         return Response({"results": [in_short(run) for run in found], "next": following})

@@ -16,13 +16,12 @@ from classifier.problems import FieldError, Problem
 from mlops import promotion, tasks
 from mlops.api import schema
 from mlops.api.bodies import Field, choice, moment, page, read_object
-from mlops.models import Promotion
+from mlops.models import Promotion, TrainingRun
 
 NUMBER = "the number of the version that is in production as far as you know, 0 for none"
 REASON = Field(str, "a sentence that says why", '"..."', required=True)
 EXPECTED = Field(int, NUMBER, "1")
 MAY_FORCE = "mlops.force_promotion"
-HEAVY = ("metrics", "parameters", "validation_answers", "thresholds")
 
 
 class VersionsView(APIView):
@@ -37,7 +36,8 @@ class VersionsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Lists versions with their status; `next` is the `before` of the next page."""
-        rows = ModelVersion.objects.select_related("run").defer(*HEAVY, "run__log", "run__metrics", "run__validation")
+        rows = ModelVersion.objects.light().select_related("run")
+        rows = rows.defer(*(f"run__{field}" for field in TrainingRun.HEAVY))
         status = choice(request.query_params, "status", ModelVersion.Status.values)
         found, following = page(rows.filter(status=status) if status else rows, request.query_params)
         return Response({"results": [in_short(version) for version in found], "next": following})

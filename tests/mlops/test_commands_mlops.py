@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 
 import pytest
@@ -119,8 +118,7 @@ def test_a_polite_stop_of_a_training_is_one_by_hand(number):
     before = signal.getsignal(number)
 
     with pytest.raises(KeyboardInterrupt), stopped_by_hand():
-        os.kill(os.getpid(), number)
-        signal.pause()
+        signal.raise_signal(number)
 
     assert signal.getsignal(number) is before
 
