@@ -196,6 +196,12 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "LabelSource": "classifier.models.Label.Source",
         "TicketSource": "classifier.models.Ticket.Source",
+        "PredictionDecision": "classifier.models.Prediction.Decision",
+        "RunDecision": "mlops.models.TrainingRun.Decision",
+        "RunKind": "mlops.models.TrainingRun.Kind",
+        "RunStatus": "mlops.models.TrainingRun.Status",
+        "PromotionKind": "mlops.models.Promotion.Kind",
+        "VersionStatus": "classifier.models.ModelVersion.Status",
     },
     "SERVE_PERMISSIONS": ["classifier.authentication.HasScope"],
     "SWAGGER_UI_DIST": "SIDECAR",

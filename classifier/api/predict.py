@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from classifier import authentication, bodies, inference, problems, storing, ticketbody
+from classifier.api import shapes
 from classifier.authentication import Caller
 from classifier.ml.artifact import DamagedModel
 from classifier.models import IdempotentAnswer, Prediction, Scope
@@ -60,11 +61,11 @@ class PredictView(APIView):
                             "confidence": serializers.FloatField(min_value=0, max_value=1),
                             "model_version": serializers.IntegerField(),
                             "decision": serializers.ChoiceField(
-                                Prediction.Decision.values,
+                                Prediction.Decision.choices,
                                 help_text="auto: sure enough to be acted on. review: a person should look",
                             ),
                             "reason": serializers.ChoiceField(
-                                Prediction.Reason.values, required=False, help_text="Why it is for review, if it is"
+                                Prediction.Reason.choices, required=False, help_text="Why it is for review, if it is"
                             ),
                             "probabilities": serializers.DictField(child=serializers.FloatField(), required=False),
                             "explanation": serializers.ListField(child=serializers.DictField(), required=False),
@@ -72,7 +73,8 @@ class PredictView(APIView):
                         many=True,
                     )
                 },
-            )
+            ),
+            **shapes.problems(400, 409, 413, 415, 503),
         },
     )
     def post(self, request: Request) -> HttpResponse:

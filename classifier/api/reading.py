@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from classifier.api import shapes
 from classifier.models import Category, Scope
 
 
@@ -18,20 +19,23 @@ class CategoriesView(APIView):
 
     @extend_schema(
         summary="The active categories",
-        responses=inline_serializer(
-            "Categories",
-            {
-                "results": inline_serializer(
-                    "Category",
-                    {
-                        "slug": serializers.CharField(),
-                        "name": serializers.CharField(),
-                        "description": serializers.CharField(),
-                    },
-                    many=True,
-                )
-            },
-        ),
+        responses={
+            200: inline_serializer(
+                "Categories",
+                {
+                    "results": inline_serializer(
+                        "Category",
+                        {
+                            "slug": serializers.CharField(),
+                            "name": serializers.CharField(),
+                            "description": serializers.CharField(),
+                        },
+                        many=True,
+                    )
+                },
+            ),
+            **shapes.problems(),
+        },
     )
     def get(self, request: Request) -> Response:
         """Lists the active categories by slug."""

@@ -9,11 +9,14 @@ from classifier.models import Label, Prediction, Split, Ticket
 from classifier.naming import MAX_LENGTH
 
 MEANINGS = {
-    400: "The body is not what was wanted; `errors` names each field",
+    400: "The body or the query is not what was wanted; `errors` names each field",
+    401: "No key and nobody signed in, or a key that is none",
+    403: "The key lacks the scope, or the person the permission",
     404: "There is no such row",
     409: "What is there forbids it; `code` says why",
     413: "The body is larger than 1 MiB",
     415: "The body is not sent as application/json",
+    503: "No model can answer yet, or the database is away; nothing was stored",
 }
 PROBLEM = inline_serializer(
     "Problem",
@@ -33,8 +36,11 @@ PROBLEM = inline_serializer(
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
-    """The responses of an operation that may be refused with these statuses."""
-    return {(status, "application/problem+json"): OpenApiResponse(PROBLEM, MEANINGS[status]) for status in statuses}
+    """The responses of an operation that may be refused with these statuses, and to callers who may not call it."""
+    return {
+        (status, "application/problem+json"): OpenApiResponse(PROBLEM, MEANINGS[status])
+        for status in sorted({401, 403, *statuses})
+    }
 
 
 def by() -> serializers.CharField:

@@ -17,7 +17,7 @@ from classifier.authentication import caller_of
 from classifier.models import ModelVersion, Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import queueing, tasks, training
-from mlops.api import schema
+from mlops.api import shapes
 from mlops.api.bodies import Field, choice, page, read_object
 from mlops.models import TrainingRun
 from mlops.runs import Order, RunInProgress
@@ -39,12 +39,13 @@ class RunsView(APIView):
         return (Scope.RUN,) if self.request.method == "POST" else (Scope.READ, Scope.RUN)
 
     @extend_schema(
+        operation_id="list_runs",
         summary="The training runs, newest first",
         parameters=[
             OpenApiParameter("status", str, enum=TrainingRun.Status.values),
-            *schema.PAGES,
+            *shapes.PAGES,
         ],
-        responses=schema.RUNS,
+        responses={200: shapes.RUNS, **shapes.problems(400)},
     )
     def get(self, request: Request) -> Response:
         """Lists runs without their logs and scores; `next` is the `before` of the next page."""
@@ -55,7 +56,12 @@ class RunsView(APIView):
         found, following = page(rows.filter(status=status) if status else rows, request.query_params)
         return Response({"results": [in_short(run) for run in found], "next": following})
 
-    @extend_schema(summary="Start a training run", request=schema.RUN_REQUEST, responses={202: schema.RUN})
+    @extend_schema(
+        operation_id="start_run",
+        summary="Start a training run",
+        request=shapes.RUN_REQUEST,
+        responses={202: shapes.RUN, **shapes.problems(400, 409, 413, 415)},
+    )
     def post(self, request: Request) -> Response:
         """Puts a run on record and calls a worker; answers at once, whether or not the worker is there to hear it.
 
@@ -88,7 +94,11 @@ class RunView(APIView):
 
     scopes = (Scope.READ, Scope.RUN)
 
-    @extend_schema(summary="One training run, step by step", responses=schema.RUN)
+    @extend_schema(
+        operation_id="get_run",
+        summary="One training run, step by step",
+        responses={200: shapes.RUN, **shapes.problems(404)},
+    )
     def get(self, request: Request, number: int) -> Response:
         """Shows where the run is, what it did before and how long that took, and what came of it."""
         rows = TrainingRun.objects.select_related("by", "key", "version", "dataset").defer(*HEAVY_OF_OTHERS)

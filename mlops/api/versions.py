@@ -14,7 +14,7 @@ from classifier.authentication import Caller, caller_of
 from classifier.models import ModelVersion, Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import promotion, tasks
-from mlops.api import schema
+from mlops.api import shapes
 from mlops.api.bodies import Field, choice, moment, page, read_object
 from mlops.models import Promotion, TrainingRun
 
@@ -30,9 +30,10 @@ class VersionsView(APIView):
     scopes = (Scope.READ, Scope.PROMOTE)
 
     @extend_schema(
+        operation_id="list_versions",
         summary="The model versions, newest first",
-        parameters=[OpenApiParameter("status", str, enum=ModelVersion.Status.values), *schema.PAGES],
-        responses=schema.VERSIONS,
+        parameters=[OpenApiParameter("status", str, enum=ModelVersion.Status.values), *shapes.PAGES],
+        responses={200: shapes.VERSIONS, **shapes.problems(400)},
     )
     def get(self, request: Request) -> Response:
         """Lists versions with their status; `next` is the `before` of the next page."""
@@ -48,7 +49,11 @@ class VersionView(APIView):
 
     scopes = (Scope.READ, Scope.PROMOTE)
 
-    @extend_schema(summary="One model version with its scores", responses=schema.VERSION)
+    @extend_schema(
+        operation_id="get_version",
+        summary="One model version with its scores",
+        responses={200: shapes.VERSION, **shapes.problems(404)},
+    )
     def get(self, request: Request, number: int) -> Response:
         """Shows a version's scores as they were computed once, its settings and its thresholds."""
         version = version_of(number)
@@ -68,7 +73,12 @@ class PromoteView(APIView):
 
     scopes = (Scope.PROMOTE,)
 
-    @extend_schema(summary="Promote a version", request=schema.PROMOTE_REQUEST, responses={200: schema.PROMOTION})
+    @extend_schema(
+        operation_id="promote_version",
+        summary="Promote a version",
+        request=shapes.PROMOTE_REQUEST,
+        responses={200: shapes.PROMOTION, **shapes.problems(400, 404, 409, 413, 415)},
+    )
     def post(self, request: Request, number: int) -> Response:
         """Asks the gate and, if it says yes, puts the version into production: everything answers with it in a second.
 
@@ -98,7 +108,12 @@ class RollBackView(APIView):
 
     scopes = (Scope.PROMOTE,)
 
-    @extend_schema(summary="Roll back", request=schema.ROLL_BACK_REQUEST, responses={200: schema.PROMOTION})
+    @extend_schema(
+        operation_id="roll_back",
+        summary="Roll back",
+        request=shapes.ROLL_BACK_REQUEST,
+        responses={200: shapes.PROMOTION, **shapes.problems(400, 409, 413, 415)},
+    )
     def post(self, request: Request) -> Response:
         """Puts the version back that was in production before this one; once more, the one before that."""
         body = read_object(request, {"reason": REASON, "expected_production": EXPECTED})
@@ -114,9 +129,10 @@ class HistoryView(APIView):
     scopes = (Scope.READ, Scope.PROMOTE)
 
     @extend_schema(
+        operation_id="get_history",
         summary="What was in production, since when, by whom, why",
-        parameters=[OpenApiParameter("at", str, description="A moment in ISO 8601"), *schema.PAGES],
-        responses=schema.HISTORY,
+        parameters=[OpenApiParameter("at", str, description="A moment in ISO 8601"), *shapes.PAGES],
+        responses={200: shapes.HISTORY, **shapes.problems(400)},
     )
     def get(self, request: Request) -> Response:
         """Lists all promotions, newest first; with `at` the one that was in force then, or none."""

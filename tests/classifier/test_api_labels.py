@@ -407,5 +407,5 @@ def test_schema_tells_what_is_answered(prediction, label_key):
     assert set(parts["TicketPrediction"]["properties"]) == set(whole["predictions"][0])
     assert set(parts["LabelSource"]["enum"]) == {"import", "agent", "api", "reviewer"}
     responses = schema["paths"]["/api/tickets/{ticket_id}/label"]["put"]["responses"]
-    assert set(responses) == {"200", "400", "404", "409", "413", "415"}
+    assert set(responses) == {"200", "400", "401", "403", "404", "409", "413", "415"}
     assert set(responses["409"]["content"]) == {"application/problem+json"}

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, inline_serializer
 from rest_framework import serializers as s
 
-from mlops.models import Promotion, TrainingRun
+from classifier.api.shapes import by, problems
+from classifier.models import ModelVersion
+from mlops.models import MAX_REASON, Promotion, TrainingRun
+from mlops.training import RECIPES
+
+__all__ = [
+    "HISTORY",
+    "PAGES",
+    "PROMOTE_REQUEST",
+    "PROMOTION",
+    "ROLL_BACK_REQUEST",
+    "RUN",
+    "RUNS",
+    "RUN_REQUEST",
+    "VERSION",
+    "VERSIONS",
+    "problems",
+]
 
 PAGES = [
     OpenApiParameter("limit", int, description="How many, 50 unless told, 200 at most"),
@@ -22,17 +39,17 @@ def _page(name: str, row: Any) -> Any:
 def _short_run() -> dict[str, Any]:
     return {
         "id": s.IntegerField(),
-        "kind": s.ChoiceField(TrainingRun.Kind.values),
-        "status": s.ChoiceField(TrainingRun.Status.values),
+        "kind": s.ChoiceField(TrainingRun.Kind.choices),
+        "status": s.ChoiceField(TrainingRun.Status.choices),
         "step": s.CharField(help_text="What it does now, or did last"),
-        "trigger": s.ChoiceField(TrainingRun.Trigger.values),
-        "by": s.CharField(allow_null=True),
+        "trigger": s.ChoiceField(TrainingRun.Trigger.choices),
+        "by": by(),
         "reason": s.CharField(),
         "recipe": s.CharField(),
         "attempt": s.IntegerField(min_value=1, max_value=3),
         "retry_of": s.IntegerField(allow_null=True),
         "outcome": s.CharField(),
-        "decision": s.ChoiceField(TrainingRun.Decision.values, allow_null=True),
+        "decision": s.ChoiceField(TrainingRun.Decision.choices, allow_null=True),
         "version": s.IntegerField(allow_null=True),
         "created_at": s.DateTimeField(),
         "started_at": s.DateTimeField(allow_null=True),
@@ -68,9 +85,9 @@ RUNS = _page("Runs", inline_serializer("RunInShort", _short_run(), many=True))
 RUN_REQUEST = inline_serializer(
     "RunRequest",
     {
-        "kind": s.ChoiceField(TrainingRun.Kind.values, required=False),
-        "recipe": s.CharField(required=False),
-        "reason": s.CharField(required=False),
+        "kind": s.ChoiceField(TrainingRun.Kind.choices, required=False),
+        "recipe": s.ChoiceField(RECIPES, required=False),
+        "reason": s.CharField(required=False, max_length=MAX_REASON),
     },
 )
 
@@ -79,7 +96,7 @@ def _short_version() -> dict[str, Any]:
     return {
         "id": s.IntegerField(),
         "number": s.IntegerField(),
-        "status": s.CharField(),
+        "status": s.ChoiceField(ModelVersion.Status.choices),
         "recipe": s.CharField(),
         "n_categories": s.IntegerField(),
         "is_demo": s.BooleanField(),
@@ -107,11 +124,11 @@ VERSION = inline_serializer(
 def _promotion() -> dict[str, Any]:
     return {
         "promotion": s.IntegerField(),
-        "kind": s.ChoiceField(Promotion.Kind.values),
+        "kind": s.ChoiceField(Promotion.Kind.choices),
         "version": s.IntegerField(allow_null=True),
         "replaced": s.IntegerField(allow_null=True),
         "since": s.DateTimeField(),
-        "by": s.CharField(allow_null=True),
+        "by": by(),
         "reason": s.CharField(),
         "forced": s.BooleanField(),
         "verdict": s.DictField(),
@@ -119,17 +136,21 @@ def _promotion() -> dict[str, Any]:
 
 
 PROMOTION = inline_serializer("Promotion", {**_promotion(), "now": s.DateTimeField()})
-HISTORY = inline_serializer(
+HISTORY = PolymorphicProxySerializer(
     "History",
-    {
-        "results": inline_serializer("PromotionInHistory", _promotion(), many=True, required=False),
-        "next": s.IntegerField(allow_null=True, required=False),
-        "at": s.DateTimeField(required=False),
-        **{name: field for name, field in _promotion().items() if name != "kind"},
-        "until": s.DateTimeField(allow_null=True, required=False),
-    },
+    resource_type_field_name=None,
+    serializers=[
+        _page("PromotionList", inline_serializer("PromotionInHistory", _promotion(), many=True)),
+        inline_serializer(
+            "PromotionInForce", {"at": s.DateTimeField(), **_promotion(), "until": s.DateTimeField(allow_null=True)}
+        ),
+        inline_serializer(
+            "NothingInForce",
+            {"at": s.DateTimeField(), "version": s.IntegerField(allow_null=True, help_text="Null: nothing was")},
+        ),
+    ],
 )
-_REASON = s.CharField(max_length=2000)
+_REASON = s.CharField(max_length=MAX_REASON)
 _EXPECTED = s.IntegerField(
     required=False, help_text="The version in production as far as the caller knows, 0 for none; 409 if it is not"
 )
