@@ -302,6 +302,13 @@ def test_import_tried_dry_keeps_nothing_and_tells_all() -> None:
 
 
 # --- Categories -----------------------------------------------------------------------------------
+def test_import_reports_a_conflict_with_a_label_whose_category_it_makes() -> None:
+    report = run(("Rain", "weather"), ("Rain", "billing"), create_categories=True)
+
+    assert codes(report) == [(3, "conflict")]
+    assert "whose label is 'weather' and not 'billing'" in report.refusals[0].message
+
+
 def test_import_creates_a_category_for_each_unknown_label() -> None:
     report = run(("a text", "Card_arrival"), ("b text", "card_ARRIVAL"), ("c text", "über uns"), create_categories=True)
 
