@@ -200,18 +200,17 @@ def _why_rejected(report: Report) -> str:
 
 # --- After: rows, files and MLflow ----------------------------------------------------------------
 def _keep(trained: Trained, *, steps: Steps) -> None:
-    """Keeps the model, records it, and writes the version and what the run knows of it in one transaction."""
+    """Keeps the model and its reports, records it, and writes the rows."""
     run = steps.run
     number = ModelVersion.objects.next_number()
     steps(f"keep version {number}")
-    parameters = _parameters(run, trained)
     version = ModelVersion(
         number=number,
         recipe=run.recipe,
         categories=list(trained.last.model.categories),
         artifact=_keep_bytes(trained.content),
         metrics=trained.metrics,
-        parameters=parameters,
+        parameters=_parameters(run, trained),
         **trained.tuned.columns,
         created_at=steps.clock(),
     )
@@ -227,9 +226,15 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
     except tracking.NotRecorded as error:  # a good model is not lost because its diary was closed
         outcome += f" Not recorded: {error}"
         steps.progress(f"  not recorded: {error}")
+    _write_rows(version, outcome=outcome, steps=steps)
+
+
+def _write_rows(version: ModelVersion, *, outcome: str, steps: Steps) -> None:
+    """Writes the version and what its run knows of it, in one transaction; a run of the kind `train` ends with it."""
+    run = steps.run
     made = {
         "version": version,
-        "parameters": parameters,
+        "parameters": version.parameters,
         "metrics": version.metrics,
         "mlflow_run_id": version.mlflow_run_id,
         "outcome": outcome,
