@@ -70,8 +70,9 @@ def judge(candidate: ModelVersion) -> Verdict:
 
     Both are scored on the same tickets: the test split of the candidate's frozen dataset, which holds every test ticket
     of the versions before it. Both answer as in service, where a retired category is not answered; its tickets judge
-    nobody. Tickets that were deleted since are missing for both, and counted in words. A tie never passes, nor does what cannot be compared or has a number missing. What no score can mend ends the questions early: a
-    demo version, a damaged file, a failed self-test.
+    nobody. Tickets that were deleted since are missing for both, and counted in words. A tie never passes, nor does
+    what cannot be compared or has a number missing. What no score can mend ends the questions early: a demo version, a
+    damaged file, a failed self-test.
     """
     production = ModelVersion.objects.in_production().exclude(pk=candidate.pk).first()
     number = production.number if production else None
