@@ -258,7 +258,7 @@ def write(
             weaker.update(ended_at=Greatest("created_at", Value(now)))  # a clock may have been set back
         _write_labels([(known.pk, category) for known, _, category in batch], by=by, now=now)
         newcomers += [
-            _newcomer(known.pk, entry, category, signatures) for known, entry, category in batch if not known.is_placed
+            newcomer(known.pk, entry, category, signatures) for known, entry, category in batch if not known.is_placed
         ]
     return place(newcomers, seed=seed, progress=progress)
 
@@ -280,7 +280,7 @@ def _write_new(
         )
         written = [(ticket.pk, row, category) for ticket, (row, category) in zip(tickets, batch, strict=True)]
         _write_labels([(pk, category) for pk, _, category in written], by=by, now=now)
-        newcomers += [_newcomer(pk, row, category, signatures) for pk, row, category in written]
+        newcomers += [newcomer(pk, row, category, signatures) for pk, row, category in written]
     return newcomers
 
 
@@ -292,7 +292,7 @@ def _write_labels(pairs: Iterable[tuple[int, Category]], *, by: User | None, now
     )
 
 
-def _newcomer(ticket_id: int, entry: Entry, category: Category, known: Signatures) -> Newcomer:
+def newcomer(ticket_id: int, entry: Entry, category: Category, known: Signatures) -> Newcomer:
     bands = known.get(entry.digest)
     if bands is None:  # its label went between the look before the transaction and the one in it
         bands = banded([entry.text])[0]

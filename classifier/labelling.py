@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from classifier.importing import Plan, Refusal, Refusals
 from classifier.ml.text import banded
 from classifier.ml.validation import Finding
 from classifier.models import ApiKey, Category, Label, Split, Ticket, User
-from classifier.placing import Newcomer, Progress, place, unseen, wait_for_turn
+from classifier.placing import Newcomer, Progress, foresee, place, unseen, wait_for_turn
 from classifier.reading import FileRow
 
 T = TypeVar("T")
@@ -154,6 +154,9 @@ class ImportReport:
             for refusal in self.refusals
         )
 
+    def with_splits(self, splits: Counter[str]) -> ImportReport:
+        return replace(self, per_split={split: splits[split] for split in Split.values if splits[split]})
+
     def as_dict(self) -> dict[str, Any]:
         """The report in plain JSON types, with "kept"."""
         return {
@@ -178,11 +181,13 @@ def import_tickets(
     by: User | None = None,
     now: datetime | None = None,
     progress: Progress = unseen,
+    look: Callable[[], None] | None = None,
 ) -> ImportReport:
     """Brings labelled tickets in, all of them or none; the same rows a second time change nothing.
 
     A ticket is the same if its external id is or, without one, its normalised text. skip_bad: the good rows are kept
-    although others are refused. dry_run: everything is tried, nothing is kept.
+    although others are refused. dry_run: nothing is kept; nor is any ticket written, which would lock out everyone
+    who writes to SQLite, unless there is a look: called when all is written, and before a dry run undoes that.
     """
     n_rows, entries, broken = importing.collect(rows)
     hopeless = bool(broken.kept) and not skip_bad  # then nothing will be written and nothing need be compared
@@ -191,23 +196,42 @@ def import_tickets(
     def write() -> ImportReport:
         wait_for_turn()
         plan = importing.decide(entries, create_categories=create_categories)
-        refusals = broken.joined(plan.refusals)
-        is_any_good = bool(plan.new or plan.known or plan.n_unchanged)
-        accepted = not refusals.kept or (skip_bad and is_any_good)
+        report = _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
         splits: Counter[str] = Counter()
-        if accepted:
+        if report.accepted:
             moment = now or timezone.now()
             splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
-        if dry_run or not accepted:
+            if look is not None:
+                look()
+        if not report.kept:
             transaction.set_rollback(True)
-        return _report(plan, refusals, splits, n_rows=n_rows, dry_run=dry_run, accepted=accepted)
+        return report.with_splits(splits)
 
-    return _twice(write)
+    def decide() -> Plan:
+        plan = importing.decide(entries, create_categories=create_categories)
+        transaction.set_rollback(True)  # the categories that it made
+        return plan
+
+    def foretell() -> ImportReport:
+        plan = _twice(decide)
+        report = _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
+        newcomers = _newcomers(plan, signatures) if report.accepted else []
+        return report.with_splits(foresee(newcomers, seed=seed))
+
+    return foretell() if dry_run and look is None else _twice(write)
 
 
-def _report(
-    plan: Plan, refusals: Refusals, splits: Counter[str], *, n_rows: int, dry_run: bool, accepted: bool
-) -> ImportReport:
+def _newcomers(plan: Plan, signatures: importing.Signatures) -> list[Newcomer]:
+    """The tickets that importing.write would give places; new ones have no id yet, and each a number below zero."""
+    new = [(-place, entry, category) for place, (entry, category) in enumerate(plan.new, 1)]
+    known = [(ticket.pk, entry, category) for ticket, entry, category in plan.known if not ticket.is_placed]
+    return [importing.newcomer(pk, entry, category, signatures) for pk, entry, category in (*new, *known)]
+
+
+def _report(plan: Plan, broken: Refusals, *, n_rows: int, dry_run: bool, skip_bad: bool) -> ImportReport:
+    """What a plan comes to, its splits apart. broken: the rows that were refused before."""
+    refusals = broken.joined(plan.refusals)
+    is_any_good = bool(plan.new or plan.known or plan.n_unchanged)
     categories = Counter(category.slug for _, category in plan.new)
     categories.update(category.slug for _, _, category in plan.known)
     return ImportReport(
@@ -219,9 +243,9 @@ def _report(
         n_refused_by_code=dict(sorted(refusals.counts.items())),
         refusals=tuple(refusals.kept),
         per_category=dict(sorted(categories.items())),
-        per_split={split: splits[split] for split in Split.values if splits[split]},
+        per_split={},
         categories_created=tuple(plan.created),
         notes=tuple(plan.notes),
         dry_run=dry_run,
-        accepted=accepted,
+        accepted=not refusals.kept or (skip_bad and is_any_good),
     )

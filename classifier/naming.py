@@ -30,6 +30,8 @@ class CategoryNames:
         return self._categories.get(label_key(label))
 
     def slug(self, category_id: int) -> str:
+        if category_id not in self._slugs:  # one of make(), saved since
+            self._slugs = {row.pk: row.slug for row in self._categories.values()}
         return self._slugs[category_id]
 
     def nearest(self, label: str) -> str | None:

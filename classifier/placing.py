@@ -86,10 +86,8 @@ def place(newcomers: Sequence[Newcomer], *, seed: int, progress: Progress = unse
     held = _held(matrix)
     standing = _standing({ticket_id for ticket_id, _ in held})
     shared = _shared(matrix, held)
-    components = _components(newcomers, shared=shared, standing=standing)
-    splits = _splits(newcomers, components, seed=seed)
     places: dict[int, tuple[int, str]] = {}  # index of the newcomer -> group, split
-    for component, split in zip(components, splits, strict=True):
+    for component, split in _arranged(newcomers, shared=shared, standing=standing, seed=seed):
         same = [other.group for other in component.standing if other.split == split]
         group = min(same) if same else min(newcomers[index].ticket_id for index in component.newcomers)
         places.update(dict.fromkeys(component.newcomers, (group, split)))
@@ -102,6 +100,19 @@ def place(newcomers: Sequence[Newcomer], *, seed: int, progress: Progress = unse
         part = slice(start, start + 5 * BATCH)
         _write_bands(ticket_ids[part], matrix[part], noted[part])
     return Counter(split for _, split in places.values())
+
+
+def foresee(newcomers: Sequence[Newcomer], *, seed: int) -> Counter[str]:
+    """How many newcomers place() would send to each split, as the database is now. Writes nothing and locks nothing."""
+    if not newcomers:
+        return Counter()
+    matrix = np.stack([newcomer.signature for newcomer in newcomers])
+    held = _held(matrix)
+    standing = _standing({ticket_id for ticket_id, _ in held})
+    found: Counter[str] = Counter()
+    for component, split in _arranged(newcomers, shared=_shared(matrix, held), standing=standing, seed=seed):
+        found[split] += len(component.newcomers)
+    return found
 
 
 def batches(items: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
@@ -161,6 +172,14 @@ def _components(
 
 
 # --- Which split ----------------------------------------------------------------------------------
+def _arranged(
+    newcomers: Sequence[Newcomer], *, shared: NDArray[np.bool_], standing: Mapping[int, Standing], seed: int
+) -> Iterator[tuple[Component, str]]:
+    """Each group of near-duplicates with its split."""
+    components = _components(newcomers, shared=shared, standing=standing)
+    return zip(components, _splits(newcomers, components, seed=seed), strict=True)
+
+
 def _splits(newcomers: Sequence[Newcomer], components: Sequence[Component], *, seed: int) -> list[str]:
     """The split of each component: that of the tickets that stand, or the one its categories need most."""
     splits = [_inherited(component) for component in components]

@@ -49,58 +49,73 @@ class Side:
         right = np.array([said == true for said, true in zip(self.labels, self.truth, strict=True)])
         return calibration_error(reliability(self.confidences, right))
 
-    def hits(self, slug: str) -> int:
-        return sum(said == true == slug for said, true in zip(self.labels, self.truth, strict=True))
+    def of(self, slugs: Set[str]) -> Side:
+        """What it says of the tickets that are truly of these categories."""
+        kept = [place for place, slug in enumerate(self.truth) if slug in slugs]
+        return Side(
+            ids=tuple(self.ids[place] for place in kept),
+            truth=tuple(self.truth[place] for place in kept),
+            labels=tuple(self.labels[place] for place in kept),
+            confidences=self.confidences[kept],
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Candidate and production over the same tickets; new and lost: active categories that only one of them knows."""
+    """Candidate and production over the same tickets; new and lost: active categories that only one of them knows.
+
+    on_new: the candidate's answers to the tickets of the new categories.
+    """
 
     ours: Side
     theirs: Side
     texts: tuple[str, ...]
     new: tuple[str, ...]
     lost: tuple[str, ...]
-    new_tickets: Tickets
+    on_new: Side
     models: tuple[TextModel, TextModel]
-    active: Set[str]
     production: ModelVersion
 
 
-def pair(model: TextModel, production: ModelVersion, tickets: Tickets) -> Pair:
+def pair(model: TextModel, answered: Side, *, production: ModelVersion, tickets: Tickets) -> Pair:
     """Both versions' answers to the tickets of the categories that both know and that are not retired.
 
+    answered: what side() gave of the model and the tickets, so that it need not answer them again.
     Raises DamagedModel if production cannot be loaded, and NothingToScore if nothing can be compared.
     """
     other = load(production)
-    active = set(Category.objects.active().values_list("slug", flat=True))
+    active = active_slugs()
     ours, theirs = active & set(model.categories), active & set(other.categories)
     if not ours & theirs:
         raise NothingToScore(f"It shares no category with {production}, so they cannot be compared.")
-    same, new = of_categories(tickets, ours & theirs), of_categories(tickets, ours - theirs)
+    same = of_categories(tickets, ours & theirs)
     if not same.texts:
         raise NothingToScore(f"No test ticket is left of a category that {production} knows: nothing can be compared.")
     return Pair(
-        ours=side(model, same, active=active),
+        ours=answered.of(ours & theirs),
         theirs=side(other, same, active=active),
         texts=same.texts,
         new=tuple(sorted(ours - theirs)),
         lost=tuple(sorted(theirs - ours)),
-        new_tickets=new,
+        on_new=answered.of(ours - theirs),
         models=(model, other),
-        active=active,
         production=production,
     )
 
 
+def active_slugs() -> set[str]:
+    """The categories that are answered in service."""
+    return set(Category.objects.active().values_list("slug", flat=True))
+
+
 def of_categories(tickets: Tickets, slugs: Set[str]) -> Tickets:
-    """The tickets that are truly of these categories."""
+    """The tickets that are truly of these categories; missing: of all that there were."""
     kept = [place for place, slug in enumerate(tickets.truth) if slug in slugs]
     return Tickets(
         texts=tuple(tickets.texts[place] for place in kept),
         truth=tuple(tickets.truth[place] for place in kept),
         ids=tuple(tickets.ids[place] for place in kept),
+        missing=tickets.missing,
     )
 
 
@@ -190,12 +205,11 @@ def lost_categories(both: Pair) -> Rule:
 def new_recall(both: Pair, slug: str) -> Rule:
     """Whether a category that production does not know is found at all."""
     wanted = settings.GATE_MIN_NEW_RECALL
-    tickets = of_categories(both.new_tickets, {slug})
-    if not tickets.texts:
+    answered = both.on_new.of({slug})
+    if not answered.ids:
         return at_least("new_recall", wanted, found=None, words=f"The new category {slug} has no test ticket.")
-    answered = side(both.models[0], tickets, active=both.active)
-    found = answered.hits(slug) / len(tickets.texts)
-    on = f"on {len(tickets.texts):,} test tickets"
+    found = answered.scores.accuracy  # all of them are truly of that category
+    on = f"on {len(answered.ids):,} test tickets"
     words = f"The new category {slug} has recall {found:.3f} {on}; {wanted:.3f} is the least."
     return at_least("new_recall", wanted, found=found, words=words)
 

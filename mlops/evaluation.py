@@ -9,9 +9,9 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.inference import load
 from classifier.ml.bootstrap import RESAMPLES
 from classifier.ml.scoring import Scores, score
+from classifier.ml.split import SPLITS
 from classifier.models import Category, ModelVersion, Ticket
 from classifier.naming import CategoryNames, UnusableLabel
 from mlops.drawing import draw_confusion
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from classifier.ml.model import TextModel
     from classifier.ml.validation import Row
 
-SPLITS = ("train", "validation", "test")
 TRAINED_ON = ("train", "validation")  # the last fit is on both
 ALL = "all"
-# The names that the original's reports had, so that scripts written for it find them.
-PREFIXES = {"train": "train", "validation": "val", "test": "test", ALL: "all"}
 # A report has a row for each label, and the confusion as many columns: 3,000 labels of a wrong column took 21 GB.
 MOST_UNKNOWN = 100
 IDS_A_QUERY = 500  # SQLite takes a limited number of values in one statement
@@ -48,17 +45,12 @@ class Tickets:
     ids: tuple[int, ...] = ()
 
 
-def evaluate(version: ModelVersion, split: str) -> Scores:
-    """The version's scores on a split of the dataset it was trained from, or on `all` of it.
-
-    On `test` these are the stored numbers again, exactly. All other splits hold tickets that the version has seen in
-    training (validation too: the last fit is on train and validation). Raises NothingToScore and DamagedModel.
-    """
-    return evaluate_tickets(load(version), own_tickets(version, split))
-
-
 def own_tickets(version: ModelVersion, split: str) -> Tickets:
-    """A split of the dataset that the version was trained from, or `all` of it. Raises NothingToScore without one."""
+    """A split of the dataset that the version was trained from, or `all` of it.
+
+    Its scores on `test` are the stored ones again, exactly. All other splits hold tickets that the version has seen in
+    training (validation too: the last fit is on train and validation). Raises NothingToScore without a dataset.
+    """
     return frozen_tickets(dataset_of(version), SPLITS if split == ALL else (split,))
 
 
@@ -183,7 +175,7 @@ def frozen_tickets(dataset: Dataset, splits: Sequence[str]) -> Tickets:
 
 # --- The report files -----------------------------------------------------------------------------
 def write_report(
-    scores: Scores, folder: Path, *, prefix: str = "test", about: Mapping[str, Any] | None = None
+    scores: Scores, folder: Path, *, prefix: str, about: Mapping[str, Any] | None = None
 ) -> tuple[Path, Path]:
     """Writes `<prefix>_classification_report.json` and `<prefix>_confusion_matrix.png`; gives both paths.
 
@@ -191,7 +183,12 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / f"{prefix}_classification_report.json"
-    report.write_text(json.dumps({**(about or {}), **scores.as_dict()}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json({**(about or {}), **scores.as_dict()}, report)
     picture = folder / f"{prefix}_confusion_matrix.png"
     draw_confusion(scores, picture, title=prefix)
     return report, picture
+
+
+def write_json(content: Mapping[str, Any], path: Path) -> None:
+    """Writes an object as a report for people: indented, its letters as they are."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

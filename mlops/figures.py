@@ -1,24 +1,25 @@
-"""The figures of a training under the names that MLflow keeps them by. What is sent, and how, is tracking.py."""
+"""The names of scores: of those over all categories, of the splits in files, and all of a training's in MLflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-AGGREGATES = (
-    "accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_f1",
-    "weighted_precision",
-    "weighted_recall",
-    "weighted_f1",
-    "log_loss",
-    "calibration_error",
-)
-
-
-PREFIXES = {"validation": "val", "test": "test"}  # the splits whose scores a training leaves
+# The scores over all categories, by their name in Scores, and in words.
+AGGREGATES = {
+    "accuracy": "accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log-loss",
+    "calibration_error": "calibration error",
+}
+# The names that the original's reports had, so that scripts written for it find them.
+PREFIXES = {"train": "train", "validation": "val", "test": "test", "all": "all"}
+TOLD = ("validation", "test")  # the splits whose scores a training leaves
 
 
 def named(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -27,8 +28,8 @@ def named(metrics: Mapping[str, Any]) -> dict[str, float]:
     What an older version does not have, or what is no number, is left out.
     """
     return {
-        f"{prefix}_{name}": float(value)
-        for split, prefix in PREFIXES.items()
+        f"{PREFIXES[split]}_{name}": float(value)
+        for split in TOLD
         for name, value in _of_split(metrics, split)
         if isinstance(value, int | float)
     }

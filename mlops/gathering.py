@@ -12,10 +12,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Count, FilteredRelation, Q
 
+from classifier.ml.split import SPLITS
 from classifier.ml.text import fingerprint
 from classifier.ml.validation import Finding, Report, Row, check
 from classifier.models import Category, Label, Split, Ticket
-from mlops.evaluation import SPLITS, Tickets
+from mlops.evaluation import Tickets
 from mlops.models import Dataset
 
 

@@ -5,6 +5,7 @@ The rules that hold for every version are here, those against the version in pro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from classifier.inference import load
 from classifier.ml.artifact import DamagedModel
 from classifier.models import Category, ModelVersion
 from mlops import comparing
-from mlops.evaluation import NothingToScore, Tickets, dataset_of, evaluate_tickets, frozen_tickets
+from mlops.comparing import Side
+from mlops.evaluation import NothingToScore, Tickets, dataset_of, frozen_tickets
 from mlops.models import Dataset
-from mlops.rules import Rule, at_least
+from mlops.rules import SAME, Rule, at_least
 
 if TYPE_CHECKING:
     from classifier.ml.model import TextModel
@@ -31,8 +33,8 @@ MAX_SUM_ERROR = 1e-6  # of a ticket's probabilities, which sum to 1
 class Verdict:
     """What the gate says of a candidate; production is the number of the version it was compared with, if any.
 
-    dataset: whose test tickets decided; ids: those that were there still, compared: of them, those that both versions
-    answered. All are empty if it did not come to that.
+    dataset: whose test tickets decided; ids: those that were there still and are of no retired category, compared: of
+    them, those that both versions know a category for. All are empty if it did not come to that.
     """
 
     candidate: int
@@ -67,9 +69,10 @@ def judge(candidate: ModelVersion) -> Verdict:
     """Holds a candidate to the absolute rules and, when a version is in production, against that one.
 
     Both are scored on the same tickets: the test split of the candidate's frozen dataset, which holds every test ticket
-    of the versions before it. Tickets that were deleted since are missing for both, and counted in words. A tie never
-    passes, nor does what cannot be compared or has a number missing. What no score can mend ends the questions early: a
-    demo version, a damaged file, a failed self-test.
+    of the versions before it. Both answer as in service, where a retired category is not answered; its tickets judge
+    nobody. Tickets that were deleted since are missing for both, and counted in words. A tie never passes, nor does
+    what cannot be compared or has a number missing. What no score can mend ends the questions early: a demo version, a
+    damaged file, a failed self-test.
     """
     production = ModelVersion.objects.in_production().exclude(pk=candidate.pk).first()
     number = production.number if production else None
@@ -86,26 +89,26 @@ def judge(candidate: ModelVersion) -> Verdict:
         return Verdict(candidate.number, number, tuple(reasons))
     try:
         dataset = dataset_of(candidate)
-        tickets = frozen_tickets(dataset, ("test",))
-        reasons.append(least_macro_f1(model, tickets, dataset))
+        tickets = deciding_tickets(dataset)
     except NothingToScore as error:
         reasons.append(Rule("test_tickets", False, None, None, str(error)))
         return Verdict(candidate.number, number, tuple(reasons))
-    reasons += every_category(tickets, dataset)
+    answered = comparing.side(model, tickets, active=comparing.active_slugs())
+    reasons += [least_macro_f1(answered, dataset, missing=tickets.missing), *every_category(tickets, dataset)]
     if production is None:
         reasons.append(comparing.unseen_tickets(dataset))
         return Verdict(candidate.number, None, tuple(reasons), dataset.pk, tickets.ids)
-    against, compared = _against(production, model, tickets=tickets, dataset=dataset)
+    against, compared = _against(production, model, answered, tickets=tickets, dataset=dataset)
     return Verdict(candidate.number, number, (*reasons, *against), dataset.pk, tickets.ids, compared)
 
 
 def _against(
-    production: ModelVersion, model: TextModel, *, tickets: Tickets, dataset: Dataset
+    production: ModelVersion, model: TextModel, answered: Side, *, tickets: Tickets, dataset: Dataset
 ) -> tuple[list[Rule], tuple[int, ...]]:
     """The rules against production, and the ids of the tickets that both answered."""
     try:
         unseen = comparing.unseen_tickets(dataset, dataset_of(production))
-        both = comparing.pair(model, production, tickets)
+        both = comparing.pair(model, answered, production=production, tickets=tickets)
     except (DamagedModel, NothingToScore) as error:  # no comparison, no promotion by itself; a person can force it
         words = f"{str(production).capitalize()} cannot be compared with: {error}"
         return [Rule("comparable", False, None, None, words)], ()
@@ -128,23 +131,52 @@ def self_test(model: TextModel) -> Rule:
     return Rule("self_test", False, None, None, words)
 
 
-def least_macro_f1(model: TextModel, tickets: Tickets, dataset: Dataset) -> Rule:
-    """Whether it is good enough for any ticket. Raises NothingToScore if no test ticket is left."""
-    wanted, found = settings.GATE_MIN_MACRO_F1, evaluate_tickets(model, tickets, resamples=0).macro_f1
-    gone = (
-        f" {tickets.missing:,} more of {dataset} were deleted since, and are missing here." if tickets.missing else ""
-    )
-    words = f"Its macro-F1 on {len(tickets.texts):,} test tickets is {found:.3f}, and {wanted:.3f} is the least.{gone}"
+def deciding_tickets(dataset: Dataset) -> Tickets:
+    """The test tickets by which a version is judged: those of retired categories are not, for nobody answers them.
+
+    Raises NothingToScore if none is left.
+    """
+    tickets = comparing.of_categories(frozen_tickets(dataset, ("test",)), comparing.active_slugs())
+    if not tickets.texts:
+        raise NothingToScore(
+            f"The gate needs at least one test ticket of a category that is answered; {dataset} has none that was not "
+            "deleted since, or retired. Label some, and train anew."
+        )
+    return tickets
+
+
+def least_macro_f1(answered: Side, dataset: Dataset, *, missing: int) -> Rule:
+    """Whether it is good enough for any ticket, answered as in service: see comparing.side.
+
+    missing: how many of the dataset's test tickets were deleted since.
+    """
+    wanted, found = settings.GATE_MIN_MACRO_F1, answered.scores.macro_f1
+    gone = f" {missing:,} more of {dataset} were deleted since, and are missing here." if missing else ""
+    words = f"Its macro-F1 on {len(answered.ids):,} test tickets is {found:.3f}, and {wanted:.3f} is the least.{gone}"
     return at_least("least_macro_f1", wanted, found=found, words=words)
 
 
 def every_category(tickets: Tickets, dataset: Dataset) -> list[Rule]:
     """A failed rule if all test tickets of a category are gone that is not retired: nobody can tell how it does."""
-    active = set(Category.objects.active().values_list("slug", flat=True))
-    untold = sorted(set(dataset.members.get("test", {})) & active - set(tickets.truth))
+    untold = sorted(set(dataset.members.get("test", {})) & comparing.active_slugs() - set(tickets.truth))
     if not untold:
         return []
     words = (
         f"All test tickets of {', '.join(untold)} were deleted since {dataset} was frozen. Label some, and train anew."
     )
     return [Rule("test_tickets", False, None, None, words)]
+
+
+def asks_otherwise(verdict: Mapping[str, Any]) -> bool:
+    """Whether the gate's settings are others than those that a stored verdict was held to."""
+    wanted = {
+        "least_macro_f1": settings.GATE_MIN_MACRO_F1,
+        "gain": settings.GATE_MIN_GAIN,
+        "likely_loss": -settings.GATE_MAX_LIKELY_LOSS,
+        "recall_loss": settings.GATE_MAX_RECALL_LOSS,
+        "calibration_loss": settings.GATE_MAX_CALIBRATION_LOSS,
+        "new_recall": settings.GATE_MIN_NEW_RECALL,
+        "latency": settings.GATE_MAX_LATENCY_RATIO,
+    }
+    held = {rule["name"]: rule["wanted"] for rule in verdict["reasons"] if rule["name"] in wanted}
+    return any(abs(held[name] - wanted[name]) > SAME for name in held)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from classifier.inference import load
 from classifier.ml.model import TextModel
 from classifier.ml.scoring import Scores
 from classifier.models import ModelVersion
 from mlops import figures, tracking
-from mlops.drawing import draw_confusion
-from mlops.evaluation import PREFIXES
+from mlops.evaluation import write_json, write_report
+from mlops.figures import PREFIXES, TOLD
 from mlops.models import TrainingRun
 from mlops.tracking import Facts, Recorded
 
-TOLD = ("validation", "test")  # the splits whose scores a training leaves
 IDENTITY = ("version", "artifact_sha256")  # the tags by which a version is found again in MLflow
 
 
@@ -57,14 +53,8 @@ def write_reports(version: ModelVersion, run: TrainingRun, folder: Path) -> None
         scores = version.metrics.get(split)
         if scores:
             about = {"version": version.number, "split": split, "includes_training_rows": False}
-            _write(folder / f"{PREFIXES[split]}_classification_report.json", {**about, **scores})
-            picture = folder / f"{PREFIXES[split]}_confusion_matrix.png"
-            draw_confusion(Scores.from_dict(scores), picture, title=PREFIXES[split])
-    _write(folder / "validation_report.json", run.validation)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            write_report(Scores.from_dict(scores), folder, prefix=PREFIXES[split], about=about)
+    write_json(run.validation, folder / "validation_report.json")
 
 
 def _facts(version: ModelVersion, run: TrainingRun, *, model: TextModel, reports: Path) -> Facts:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from classifier.labelling import ImportReport, import_tickets
 from classifier.ml.validation import Report
 from classifier.models import ModelVersion
-from classifier.reading import read
-from mlops import retraining, training
+from classifier.reading import FileRow, read
+from mlops import retraining
 from mlops.gathering import Material, Tally, gather, tally, validate
-from mlops.models import Dataset
 
 
 @dataclass(frozen=True)
 class Rehearsal:
     """What a training would find. imported: what the file would bring in; None without one.
 
-    would_skip: whether retrain would find nothing changed since the version in production; why says it in words.
+    would_skip: whether retrain would find nothing changed; why says it in words.
     """
 
     recipe: str
@@ -53,42 +50,37 @@ def rehearse(*, recipe: str | None = None, data: Path | None = None) -> Rehearsa
     data: a file whose tickets are imported first; all of that is undone again. Raises UnreadableFile.
     """
     recipe = recipe or settings.RECIPE
-    rows = list(read(data)) if data is not None else []
-    with _undone() if rows else contextlib.nullcontext():
-        imported = import_tickets(rows, seed=settings.SEED) if rows else None
-        material = gather()
-        unchanged = retraining.reason_to_skip(recipe)
-        return Rehearsal(
-            recipe=recipe,
-            tally=tally(),
-            report=validate(material, refusals=imported.findings if imported else ()),
-            would_skip=bool(unchanged),
-            why=unchanged or _changed(material, recipe),
-            imported=imported,
-        )
+    material, counted, imported = _gathered(list(read(data)) if data is not None else [])
+    unchanged = retraining.reason_to_skip(material, recipe=recipe)
+    return Rehearsal(
+        recipe=recipe,
+        tally=counted,
+        report=validate(material, refusals=imported.findings if imported else ()),
+        would_skip=bool(unchanged),
+        why=unchanged or _why_not(material, recipe=recipe),
+        imported=imported,
+    )
 
 
-@contextlib.contextmanager
-def _undone() -> Iterator[None]:
-    """A transaction that keeps nothing."""
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
+def _gathered(rows: Sequence[FileRow]) -> tuple[Material, Tally, ImportReport | None]:
+    """What there would be with the rows imported; on SQLite no one else writes meanwhile, so no more is done in it."""
+    found: list[tuple[Material, Tally]] = []
+    imported = None
+
+    def look() -> None:
+        found.append((gather(), tally()))
+
+    if rows:
+        imported = import_tickets(rows, seed=settings.SEED, dry_run=True, look=look)
+    if not found:  # without a file, or with one that is refused
+        found.append((gather(), tally()))
+    return (*found[-1], imported)
 
 
-def _changed(material: Material, recipe: str) -> str:
-    """What is new since the version in production, in words: why retrain would train."""
+def _why_not(material: Material, *, recipe: str) -> str:
+    """Why retrain would train: what is new since the version in production."""
     production = ModelVersion.objects.in_production().first()
     if production is None:
         return "No version is in production."
-    dataset = Dataset.objects.filter(runs__version=production).first()
-    changes = [
-        f"{name} is {value} and was {production.parameters.get(name)}"
-        for name, value in training.settings_that_shape(recipe).items()
-        if production.parameters.get(name) != value
-    ]
-    if dataset is None:
-        changes.append("its labelled tickets are not known")
-    elif dataset.fingerprint != material.fingerprint:
-        changes.append("the labelled tickets are others")
-    return f"Changed since {production}, which is in production: {'; '.join(changes)}."
+    new = "; ".join(retraining.changes(material, recipe=recipe, since=production))
+    return f"Changed since {production}, which is in production: {new}."

@@ -10,9 +10,11 @@ from django.db.models import Q, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from classifier.inference import load
+from classifier.ml.artifact import DamagedModel
 from classifier.models import ModelVersion, User
 from mlops import judging, promotion, runs, training
-from mlops.gathering import gather
+from mlops.gathering import Material, gather
 from mlops.judging import Verdict
 from mlops.models import Dataset, Promotion, TrainingRun
 from mlops.promotion import PromotionConflict
@@ -48,7 +50,7 @@ def run(
 ) -> Outcome:
     """Trains on what is labelled now, judges the candidate, and promotes it if it passed and AUTO_PROMOTE allows.
 
-    Leaves a skipped run if nothing has changed since the version in production. Raises as training.train does.
+    Leaves a skipped run if nothing has changed (see reason_to_skip). Raises as training.train does.
     """
     kind = TrainingRun.Kind.RETRAIN
     order = Order(kind=kind, trigger=trigger, recipe=recipe or settings.RECIPE, by=by, reason=reason)
@@ -66,11 +68,12 @@ def carry_out(wanted: Order | TrainingRun, *, clock: Clock = timezone.now, progr
             training.make_candidate(steps)
             decision = "" if row.version else "rejected"
             return settle_first(row, clock=clock) or Outcome(run=row, decision=decision, words=row.outcome)
-        unchanged = reason_to_skip(row.recipe)
+        material = gather()
+        unchanged = reason_to_skip(material, recipe=row.recipe)
         if unchanged:
             runs.end(row, Status.SKIPPED, outcome=unchanged, now=clock())
             return Outcome(run=row, decision="skipped", words=unchanged)
-        training.make_candidate(steps)
+        training.make_candidate(steps, material=material)
         if row.version is None:
             return Outcome(run=row, decision="rejected", words=row.outcome)
         steps(f"judge {row.version}")
@@ -124,17 +127,74 @@ def rolled_back(version: ModelVersion) -> Promotion | None:
     return newest
 
 
-def reason_to_skip(recipe: str) -> str:
-    """Why a training would only make the version in production again; empty if it would not."""
+def changes(material: Material, *, recipe: str, since: ModelVersion) -> list[str]:
+    """What a training on the material would be given and a version was not, in words; empty: it would make it again."""
+    found = [
+        f"{name} is {value} and was {since.parameters.get(name)}"
+        for name, value in training.settings_that_shape(recipe).items()
+        if since.parameters.get(name) != value
+    ]
+    dataset = Dataset.objects.filter(runs__version=since).first()
+    if dataset is None:
+        found.append("its labelled tickets are not known")
+    elif dataset.fingerprint != material.fingerprint:
+        found.append("the labelled tickets are others")
+    return found
+
+
+def reason_to_skip(material: Material, *, recipe: str) -> str:
+    """Why a retraining would come to nothing new; empty if it might.
+
+    It would make the version in production again, or a candidate that the gate has judged against that very version.
+    """
     production = ModelVersion.objects.in_production().first()
-    if production is None:
+    if production is not None and not _is_whole(production):
+        return ""  # a training makes its bytes again
+    if production is not None and not changes(material, recipe=recipe, since=production):
+        compared = ", ".join(["labelled tickets", *training.settings_that_shape(recipe)])
+        return f"Unchanged: {compared} are those of {production}, which is in production."
+    kept = _judged_and_kept(material, recipe=recipe, production=production)
+    if kept is None:
         return ""
-    dataset = Dataset.objects.filter(runs__version=production).first()
-    wanted = training.settings_that_shape(recipe)
-    same_settings = {name: production.parameters.get(name) for name in wanted} == wanted
-    if dataset is None or not same_settings or dataset.fingerprint != gather().fingerprint:
-        return ""
-    return f"Unchanged: labelled tickets, recipe and settings are those of {production}, which is in production."
+    words = f"Unchanged since {kept}, whose {kept.version} was judged and kept: {_in_short(kept)}"
+    if judging.asks_otherwise(kept.verdict):
+        words += f" The gate asks otherwise since: promote judges {kept.version} anew."
+    return words
+
+
+def _is_whole(version: ModelVersion) -> bool:
+    try:
+        load(version)
+    except DamagedModel:
+        return False
+    return True
+
+
+def _judged_and_kept(material: Material, *, recipe: str, production: ModelVersion | None) -> TrainingRun | None:
+    """The newest retraining on the same material, if its candidate was kept and would be kept again.
+
+    After a promotion the gate may say otherwise of the same candidate, and one that passed is promoted once
+    AUTO_PROMOTE is on: then it is worth a training.
+    """
+    runs_of_it = TrainingRun.objects.filter(kind=TrainingRun.Kind.RETRAIN, status=Status.SUCCEEDED, recipe=recipe)
+    run = runs_of_it.filter(dataset__fingerprint=material.fingerprint).select_related("version").first()
+    if run is None or run.version is None or run.decision != TrainingRun.Decision.KEPT:
+        return None
+    if run.verdict.get("production") != (production.number if production else None):
+        return None
+    if run.verdict.get("passed") and settings.AUTO_PROMOTE and rolled_back(run.version) is None:
+        return None
+    return None if changes(material, recipe=recipe, since=run.version) else run
+
+
+def _in_short(kept: TrainingRun) -> str:
+    """Why a candidate was kept: the first rule that is not met, and how many more, or what else stood in its way."""
+    failed = [rule["words"] for rule in kept.verdict["reasons"] if not rule["passed"]]
+    if not failed:
+        is_back = kept.version is not None and rolled_back(kept.version) is not None
+        return "it passed the gate, and " + ("its model was rolled back." if is_back else "AUTO_PROMOTE is off.")
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{failed[0]}{more}"
 
 
 def _why(run: TrainingRun) -> str:

@@ -87,15 +87,6 @@ class Registry:
         return version is not None and self.runs.get(version) == run_id
 
 
-def prepare() -> None:
-    """Makes MLflow's tables and the experiment, if they are not there. Raises NotRecorded.
-
-    Done once before several processes start: of four that open a new SQLite file at once, three crash.
-    """
-    with _session("prepare its tables") as client:
-        _experiment_id(client)
-
-
 def record(facts: Facts) -> Recorded:
     """Records a finished training, with its reports and its model, and registers the model. Raises NotRecorded.
 

@@ -117,15 +117,17 @@ def train(
     return run
 
 
-def make_candidate(steps: Steps, *, rows: Sequence[FileRow] = (), by: User | None = None) -> None:
+def make_candidate(
+    steps: Steps, *, rows: Sequence[FileRow] = (), by: User | None = None, material: Material | None = None
+) -> None:
     """Carries a running run from labelled tickets to a candidate, or ends it as rejected with the report.
 
     A run of the kind `train` ends with the candidate, in the same transaction; one of the kind `retrain` goes on.
-    rows: tickets to import first.
+    rows: tickets to import first. material: what gather() gave a moment ago, to read no text twice.
     """
     run = steps.run
     refusals = _bring_in(rows, by=by, steps=steps) if rows else ()
-    material = gather()
+    material = material or gather()
     steps(f"validate {len(material.labelled):,} tickets in {len(material.categories)} categories")
     report = validate(material, refusals=refusals)
     runs.write(run, validation=report.as_dict())
@@ -200,18 +202,17 @@ def _why_rejected(report: Report) -> str:
 
 # --- After: rows, files and MLflow ----------------------------------------------------------------
 def _keep(trained: Trained, *, steps: Steps) -> None:
-    """Keeps the model, records it, and writes the version and what the run knows of it in one transaction."""
+    """Keeps the model and its reports, records it, and writes the rows."""
     run = steps.run
     number = ModelVersion.objects.next_number()
     steps(f"keep version {number}")
-    parameters = _parameters(run, trained)
     version = ModelVersion(
         number=number,
         recipe=run.recipe,
         categories=list(trained.last.model.categories),
         artifact=_keep_bytes(trained.content),
         metrics=trained.metrics,
-        parameters=parameters,
+        parameters=_parameters(run, trained),
         **trained.tuned.columns,
         created_at=steps.clock(),
     )
@@ -227,9 +228,15 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
     except tracking.NotRecorded as error:  # a good model is not lost because its diary was closed
         outcome += f" Not recorded: {error}"
         steps.progress(f"  not recorded: {error}")
+    _write_rows(version, outcome=outcome, steps=steps)
+
+
+def _write_rows(version: ModelVersion, *, outcome: str, steps: Steps) -> None:
+    """Writes the version and what its run knows of it, in one transaction; a run of the kind `train` ends with it."""
+    run = steps.run
     made = {
         "version": version,
-        "parameters": parameters,
+        "parameters": version.parameters,
         "metrics": version.metrics,
         "mlflow_run_id": version.mlflow_run_id,
         "outcome": outcome,

@@ -6,24 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classifier.management.base import TicketclfCommand
+from classifier.ml.split import SPLITS
 from classifier.ml.thresholds import Trade
 from classifier.models import ModelVersion, doer
-from mlops.evaluation import SPLITS
+from mlops.figures import AGGREGATES
 from mlops.gathering import Reason
 from mlops.models import Promotion, TrainingRun
 from mlops.rehearsing import Rehearsal
-
-HEADLINES = (
-    ("accuracy", "accuracy"),
-    ("macro_precision", "macro precision"),
-    ("macro_recall", "macro recall"),
-    ("macro_f1", "macro F1"),
-    ("weighted_precision", "weighted precision"),
-    ("weighted_recall", "weighted recall"),
-    ("weighted_f1", "weighted F1"),
-    ("log_loss", "log-loss"),
-    ("calibration_error", "calibration error"),
-)
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -37,12 +26,12 @@ def headlines(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     Scores that were stored before there were intervals are shown without.
     """
-    width = max(len(text) for _, text in HEADLINES)
+    width = max(len(text) for text in AGGREGATES.values())
     lines = [f"  {'':<{width}}" + "".join(f"{name:>12}" for name in columns)] if len(columns) > 1 else []
     alone = next(iter(columns.values())).get("intervals", {}) if len(columns) == 1 else {}
     if alone:
         lines = [f"  {'':<{width}}{'':>12}     95 % interval"]
-    for key, text in HEADLINES:
+    for key, text in AGGREGATES.items():
         cells = ("-" if scores[key] is None else f"{scores[key]:.3f}" for scores in columns.values())
         ends = f"  {alone[key]['low']:.3f} to {alone[key]['high']:.3f}" if key in alone else ""
         lines.append(f"  {text:<{width}}" + "".join(f"{cell:>12}" for cell in cells) + ends)

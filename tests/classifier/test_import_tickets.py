@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from classifier.management.commands.import_tickets import Command
 from classifier.models import Category, Label, Ticket, TicketBand
 from classifier.placing import unseen
 from classifier.reading import Fault, FileRow
-from tests.factories import make_categories, make_ticket, make_user
+from tests.factories import make_categories, make_ticket, make_user, shipped
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -301,7 +302,31 @@ def test_import_tried_dry_keeps_nothing_and_tells_all() -> None:
     assert not Category.objects.filter(slug="weather").exists()
 
 
+def test_import_tried_dry_foretells_what_an_import_does_and_writes_no_ticket() -> None:
+    run(("My card has not arrived yet, where is it now", "general"), ("a is gone", "billing"))
+    rows = [(text, "weather") for text, _ in shipped()[:40]]
+    rows += [("My card has not arrived yet, where is it now?!", "general"), ("a is gone", "billing")]
+    rows += [("A plain ticket about the rain", "weather"), ("A plain ticket about the rain", "billing")]
+
+    with CaptureQueriesContext(connection) as queries:
+        foretold = run(*rows, dry_run=True, create_categories=True, skip_bad=True)
+    done = run(*rows, create_categories=True, skip_bad=True)
+
+    written = {query["sql"].split('"')[1] for query in queries if query["sql"].startswith(("INSERT", "UPDATE"))}
+    assert written == {"classifier_category"}
+    assert (foretold.kept, done.kept) == (False, True)
+    assert replace(foretold, dry_run=False) == done
+    assert len(done.per_split) == 3
+
+
 # --- Categories -----------------------------------------------------------------------------------
+def test_import_reports_a_conflict_with_a_label_whose_category_it_makes() -> None:
+    report = run(("Rain", "weather"), ("Rain", "billing"), create_categories=True)
+
+    assert codes(report) == [(3, "conflict")]
+    assert "whose label is 'weather' and not 'billing'" in report.refusals[0].message
+
+
 def test_import_creates_a_category_for_each_unknown_label() -> None:
     report = run(("a text", "Card_arrival"), ("b text", "card_ARRIVAL"), ("c text", "über uns"), create_categories=True)
 

@@ -40,7 +40,7 @@ def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
         MLFLOW_ARTIFACTS=folder / "artifacts",
         MLFLOW_EXPERIMENT_NAME="none",
     ):
-        tracking.prepare()
+        tracking.registry()  # whoever asks first makes the tables
     return folder / "empty.sqlite3"
 
 

@@ -47,11 +47,15 @@ def pair_of(production, truth, ours, theirs, *, our_confidence=0.9, their_confid
         texts=tuple(f"ticket {place}" for place in range(len(truth))),
         new=(),
         lost=(),
-        new_tickets=Tickets((), ()),
+        on_new=side_of([], []),
         models=(model, model),
-        active={"a", "b"},
         production=production,
     )
+
+
+def paired(model, production, tickets) -> Pair:
+    answered = comparing.side(model, tickets, active=comparing.active_slugs())
+    return comparing.pair(model, answered, production=production, tickets=tickets)
 
 
 def wrong(truth, places):
@@ -164,7 +168,7 @@ def test_both_answer_the_very_same_frozen_tickets():
     old = make_trained(poor_fit().model, status="production")
     dataset = make_trained().run.dataset
 
-    both = comparing.pair(good_fit().model, old, frozen_tickets(dataset, ("test",)))
+    both = paired(good_fit().model, old, frozen_tickets(dataset, ("test",)))
 
     frozen = sorted(pk for ids in dataset.members["test"].values() for pk in ids)
     assert list(both.ours.ids) == list(both.theirs.ids) == frozen
@@ -177,7 +181,7 @@ def test_a_retired_category_is_not_answered():
     tickets = frozen_tickets(production.run.dataset, ("test",))
     Category.objects.filter(slug="technical").update(active=False)
 
-    both = comparing.pair(good_fit().model, production, tickets)
+    both = paired(good_fit().model, production, tickets)
 
     assert {*both.ours.labels, *both.theirs.labels} == {"billing", "shipping"}
     assert len(both.ours.ids) == 4
@@ -197,7 +201,7 @@ def test_nothing_in_common_is_nothing_to_score(production):
     Category.objects.update(active=False)
 
     with pytest.raises(NothingToScore, match="no category"):
-        comparing.pair(small_fit().model, production, Tickets(("x",), ("billing",), ids=(1,)))
+        paired(small_fit().model, production, Tickets(("x",), ("billing",), ids=(1,)))
 
 
 # --- Time -----------------------------------------------------------------------------------------
@@ -241,6 +245,25 @@ def test_timing_ends_in_time_with_what_it_has(monkeypatch):
     found = timing.compare(Slow(**vars(model)), model, TEXTS)
 
     assert 0 < found.theirs < found.ours
+
+
+def test_timing_lets_another_model_begin_in_each_round(monkeypatch):
+    """Who answers a text second finds it in the cache: were it always the same one, it would look faster."""
+    monkeypatch.setattr(timing, "SECONDS", 60)
+    asked = []
+
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+        def predict(self, texts):
+            asked.append((self.name, *texts))
+
+    timing.compare(Named("ours"), Named("theirs"), ["one", "two"])
+
+    first = [("ours", "one"), ("theirs", "one"), ("ours", "two"), ("theirs", "two")]
+    second = [("theirs", "one"), ("ours", "one"), ("theirs", "two"), ("ours", "two")]
+    assert asked == [*first, *second] * 3 + first
 
 
 def test_timing_without_texts_is_refused():

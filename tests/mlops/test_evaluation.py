@@ -7,6 +7,7 @@ from importlib.metadata import version as installed
 
 import pytest
 
+from classifier.inference import load
 from classifier.ml.scoring import score
 from classifier.ml.validation import Row
 from classifier.models import Category, Ticket
@@ -27,31 +28,35 @@ def scores_on(rows):
     return evaluation.evaluate_tickets(model, evaluation.tickets_of_rows(rows, known=model.categories))
 
 
+def scores_of_own(version, split):
+    return evaluation.evaluate_tickets(load(version), evaluation.own_tickets(version, split))
+
+
 @pytest.fixture
 def version():
     label_tickets()
     return make_trained()
 
 
-def test_evaluate_on_test_gives_the_stored_numbers_again_exactly(version):
-    scores = evaluation.evaluate(version, "test")
+def test_own_test_tickets_give_the_stored_numbers_again_exactly(version):
+    scores = scores_of_own(version, "test")
 
     assert scores.as_dict() == version.metrics["test"]
     assert scores.intervals["macro_f1"].high == 1.0
     assert scores.coverage[-1].coverage == 1.0
 
 
-def test_evaluate_on_all_scores_every_frozen_ticket(version):
-    scores = evaluation.evaluate(version, "all")
+def test_own_tickets_of_all_splits_are_every_frozen_ticket(version):
+    scores = scores_of_own(version, "all")
 
     assert scores.n_tickets == 3 * 14
     assert {row.support for row in scores.per_category.values()} == {14}
 
 
-def test_evaluate_keeps_to_the_labels_and_splits_of_the_training(version):
+def test_own_tickets_keep_to_the_labels_and_splits_of_the_training(version):
     Ticket.objects.update(split="train")
 
-    assert evaluation.evaluate(version, "test").as_dict() == version.metrics["test"]
+    assert scores_of_own(version, "test").as_dict() == version.metrics["test"]
 
 
 def test_frozen_tickets_stand_in_the_order_of_their_ids_and_tell_of_the_missing():
@@ -76,9 +81,9 @@ def test_frozen_tickets_are_read_in_parts(django_assert_num_queries, monkeypatch
     assert len(tickets.texts) == 5
 
 
-def test_evaluate_a_version_without_a_run_says_what_is_missing():
+def test_own_tickets_of_a_version_without_a_run_say_what_is_missing():
     with pytest.raises(NothingToScore, match="training run"):
-        evaluation.evaluate(factories.make_version(), "test")
+        evaluation.own_tickets(factories.make_version(), "test")
 
 
 def test_evaluate_tickets_without_any_says_so():

@@ -13,6 +13,7 @@ from classifier.ml.pipeline import refit
 from classifier.models import Category, Label, ModelArtifact, Ticket
 from mlops import judging
 from mlops.models import Dataset, TrainingRun
+from mlops.timing import Latencies
 from tests import factories
 from tests.mlops.making import (
     good_fit,
@@ -348,9 +349,60 @@ def test_judge_does_not_ask_for_tickets_of_a_retired_category(tickets):
 
 def test_judge_without_any_test_ticket_left_fails(tickets):
     candidate = make_trained()
-    Ticket.objects.filter(split="test").delete()
+    Ticket.objects.filter(split="test", labels__category__slug="billing").delete()
+    Category.objects.exclude(slug="billing").update(active=False)
 
-    assert failed(judging.judge(candidate)) == ["test_tickets"]
+    verdict = judging.judge(candidate)
+
+    assert failed(verdict) == ["test_tickets"]
+    assert "none that was not deleted since, or retired" in verdict.in_words()
+
+
+def test_judge_takes_the_least_macro_f1_as_it_would_be_in_service(tickets):
+    """A model that prefers a category to all others answers with the likeliest of the others once it is retired."""
+    model = good_fit().model
+    preferred = np.array([20.0 * (slug == "technical") for slug in model.categories])
+    candidate = make_trained(changed(intercepts=(model.intercepts + preferred).astype(model.intercepts.dtype)))
+    before = rule(judging.judge(candidate), "least_macro_f1")
+    Category.objects.filter(slug="technical").update(active=False)
+
+    verdict = judging.judge(candidate)
+
+    after = rule(verdict, "least_macro_f1")
+    assert before.found < 0.7
+    assert after.found == 1.0
+    assert after.words.startswith("Its macro-F1 on 4 test tickets is 1.000")
+    assert len(verdict.ids) == 4
+
+
+def test_judge_lets_each_version_answer_the_test_tickets_once(tickets, monkeypatch):
+    make_trained(of_categories("billing", "shipping"), status="production")
+    candidate = make_trained()
+    asked = []
+    monkeypatch.setattr(judging.comparing.timing, "compare", lambda *models, **options: Latencies(1.0, 1.0))
+    real = TextModel.predict
+
+    def count(model, texts):
+        asked.append(len(texts))
+        return real(model, texts)
+
+    monkeypatch.setattr(TextModel, "predict", count)
+    judging.judge(candidate)
+
+    assert asked == [4, 6, 4]  # the self-test; the candidate with the new category's two; production
+
+
+RULES = "MIN_MACRO_F1 MIN_GAIN MAX_LIKELY_LOSS MAX_RECALL_LOSS MAX_CALIBRATION_LOSS MIN_NEW_RECALL MAX_LATENCY_RATIO"
+
+
+@pytest.mark.parametrize("name", RULES.split())
+def test_a_gate_that_asks_otherwise_than_a_stored_verdict_is_told(tickets, settings, name):
+    make_trained(of_categories("billing", "shipping"), status="production")
+    verdict = judging.judge(make_trained()).as_dict()
+    before = judging.asks_otherwise(verdict)
+    setattr(settings, f"GATE_{name}", getattr(settings, f"GATE_{name}") + 0.125)
+
+    assert (before, judging.asks_otherwise(verdict)) == (False, True)
 
 
 def test_a_verdict_is_kept_as_plain_numbers_and_words(tickets):

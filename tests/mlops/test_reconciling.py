@@ -208,7 +208,7 @@ def test_reconcile_finds_what_was_recorded_when_its_process_was_killed(monkeypat
 
 def test_reconcile_records_although_the_experiment_was_deleted():
     make_trained()
-    tracking.prepare()
+    tracking.recorded_before({"version": "1"})  # which makes the experiment
     with mlflow_client() as client:
         client.delete_experiment(client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME).experiment_id)
 

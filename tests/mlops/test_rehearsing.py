@@ -6,10 +6,13 @@ import csv
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from classifier import importing
 from classifier.models import Category, Label, Ticket
 from classifier.reading import UnreadableFile
-from mlops import gathering, retraining
+from mlops import gathering, rehearsing, retraining
 from mlops.models import Dataset, TrainingRun
 from mlops.rehearsing import rehearse
 from tests import factories
@@ -110,7 +113,7 @@ def test_rehearsal_says_that_retrain_would_skip(settings):
     version.parameters = retraining.training.settings_that_shape("word_char")
     version.save(update_fields=["parameters"])
 
-    same, words = rehearse(), retraining.reason_to_skip("word_char")
+    same, words = rehearse(), retraining.reason_to_skip(gathering.gather(), recipe="word_char")
     other_recipe = rehearse(recipe="original")
     labelled("one more of them", "shipping")
     settings.SEED = 7
@@ -145,6 +148,48 @@ def test_rehearsal_with_a_file_tries_the_import_and_undoes_it(tmp_path):
     assert (found.imported.n_new, found.imported.n_unchanged) == (7, 7)
     assert sum(counts["billing"] for counts in found.tally.used.values()) == 14
     assert (Ticket.objects.count(), Label.objects.count()) == (21, 21)
+
+
+def test_rehearsal_with_a_file_locks_no_writer_out_while_it_computes(tmp_path, monkeypatch):
+    """On SQLite everyone who writes waits for the import, the reading and the counting, and for nothing more."""
+    label_tickets(7)
+    path = write(tmp_path / "more.csv", *((text, "billing") for text in rows_of("billing", 14)))
+    outside, depths = len(connection.savepoint_ids), {}
+
+    def spy(module, name):
+        real = getattr(module, name)
+
+        def look(*arguments, **options):
+            depths[name] = len(connection.savepoint_ids) - outside
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, look)
+
+    spy(importing, "signatures")
+    spy(rehearsing, "gather")
+    spy(rehearsing, "tally")
+    spy(rehearsing, "validate")
+    spy(retraining, "reason_to_skip")
+    rehearse(data=path)
+
+    assert depths == {"signatures": 0, "gather": 1, "tally": 1, "validate": 0, "reason_to_skip": 0}
+
+
+def test_rehearsal_reads_the_texts_once():
+    label_tickets()
+    make_trained(status="production", parameters=retraining.training.settings_that_shape("word_char"))
+
+    with CaptureQueriesContext(connection) as queries:
+        rehearse()
+
+    read = [query["sql"] for query in queries if '"text"' in query["sql"] and '"classifier_label"' in query["sql"]]
+    assert len(read) == 1
+
+
+def test_rehearsal_with_a_file_says_that_nothing_of_it_was_kept(tmp_path):
+    found = rehearse(data=write(tmp_path / "more.csv", ("a text", "billing"))).as_dict()
+
+    assert (found["import"]["dry_run"], found["import"]["kept"]) == (True, False)
 
 
 def test_rehearsal_with_a_bad_file_reports_its_rows(tmp_path):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from classifier.models import ModelVersion, Ticket
+from classifier.inference import load
+from classifier.models import ModelArtifact, ModelVersion, Ticket
 from mlops import promotion, queueing, retraining, runs
+from mlops.gathering import gather
 from mlops.models import Promotion, TrainingRun
 from tests.mlops.making import NOW, label_tickets, make_trained, noon, poor_fit
 
@@ -20,6 +24,10 @@ def _tickets():
 
 def retrain(**options) -> retraining.Outcome:
     return retraining.run(**{"trigger": "command", "clock": noon, **options})
+
+
+def reason_to_skip(recipe: str = "word_char") -> str:
+    return retraining.reason_to_skip(gather(), recipe=recipe)
 
 
 def statuses():
@@ -74,7 +82,10 @@ def test_retrain_with_nothing_changed_is_skipped_with_the_reason():
     outcome = retrain()
 
     assert (outcome.decision, outcome.run.status) == ("skipped", Status.SKIPPED)
-    assert outcome.run.outcome.startswith("Unchanged: ")
+    assert outcome.run.outcome == (
+        "Unchanged: labelled tickets, recipe, seed, min_tickets_per_category, train_on_api_labels are those of version "
+        "1, which is in production."
+    )
     assert outcome.run.ended_at == NOW
     assert ModelVersion.objects.count() == 1
 
@@ -84,18 +95,103 @@ def test_retrain_with_another_setting_is_not_skipped(settings, name, value):
     retrain()
     setattr(settings, name, value)
 
-    assert retraining.reason_to_skip("word_char") == ""
+    assert reason_to_skip() == ""
 
 
 def test_retrain_with_another_recipe_or_other_tickets_is_not_skipped():
     retrain()
-    unchanged = retraining.reason_to_skip("word_char")
-    other_recipe = retraining.reason_to_skip("original")
+    unchanged = reason_to_skip()
+    other_recipe = reason_to_skip("original")
     Ticket.objects.filter(pk=Ticket.objects.first().pk).delete()
 
     assert unchanged
     assert other_recipe == ""
-    assert retraining.reason_to_skip("word_char") == ""
+    assert reason_to_skip() == ""
+
+
+def test_retrain_reads_the_texts_once():
+    shaping = retraining.training.settings_that_shape("word_char")
+    make_trained(poor_fit().model, status="production", parameters=shaping)
+    Ticket.objects.filter(pk=Ticket.objects.first().pk).delete()
+    with CaptureQueriesContext(connection) as queries:
+        retrain()
+
+    read = [query["sql"] for query in queries if '"text"' in query["sql"] and '"classifier_label"' in query["sql"]]
+    assert len(read) == 1
+
+
+# --- What was judged and kept ---------------------------------------------------------------------
+@pytest.fixture
+def kept():
+    """A retraining whose candidate was no better than the version in production, version 1."""
+    make_trained(status="production")
+    run = retrain().run
+    assert run.decision == "kept"
+    return run
+
+
+def test_a_candidate_that_was_judged_and_kept_is_not_trained_again(kept):
+    outcome = retrain()
+
+    assert (outcome.decision, outcome.run.status) == ("skipped", Status.SKIPPED)
+    first = "On the same 6 test tickets its macro-F1 is 1.000 and that of version 1 1.000"
+    assert outcome.words.startswith(f"Unchanged since {kept}, whose version 2 was judged and kept: {first}")
+    assert "promote" not in outcome.words
+    assert ModelVersion.objects.count() == 2
+
+
+def test_a_candidate_that_was_kept_by_a_gate_of_other_settings_is_one_to_promote(kept, settings):
+    settings.GATE_MIN_GAIN = 0.05
+
+    assert reason_to_skip().endswith(" The gate asks otherwise since: promote judges version 2 anew.")
+
+
+def test_a_candidate_that_failed_while_nothing_was_in_production_is_not_trained_again(settings):
+    settings.GATE_MIN_MACRO_F1 = 1.01
+    retrain()
+
+    outcome = retrain()
+
+    assert outcome.decision == "skipped"
+    assert "Its macro-F1 on 6 test tickets is" in outcome.words
+
+
+def test_a_candidate_that_passed_is_kept_until_auto_promote_is_on(settings):
+    settings.AUTO_PROMOTE = False
+    run = retrain().run
+    words = reason_to_skip()
+    settings.AUTO_PROMOTE = True
+
+    assert (
+        words
+        == f"Unchanged since {run}, whose version 1 was judged and kept: it passed the gate, and AUTO_PROMOTE is off."
+    )
+    assert retrain().decision == "promoted"
+
+
+def test_a_kept_candidate_is_trained_again_after_a_promotion(kept):
+    other = make_trained(poor_fit().model)
+    promotion.promote(other, reason="Try it.", force=True, now=NOW)
+
+    outcome = retrain()
+
+    assert outcome.decision == "promoted"
+
+
+@pytest.mark.parametrize("change", ["tickets", "seed", "recipe"])
+def test_a_kept_candidate_is_no_reason_to_skip_once_something_changed(kept, settings, change):
+    if change == "tickets":
+        Ticket.objects.filter(pk=Ticket.objects.first().pk).delete()
+    if change == "seed":
+        settings.SEED = 7
+
+    assert reason_to_skip("original" if change == "recipe" else "word_char") == ""
+
+
+def test_train_trains_although_the_candidate_was_judged_and_kept(kept):
+    retraining.carry_out(runs.Order(kind="train", trigger="command", recipe="word_char"), clock=noon)
+
+    assert ModelVersion.objects.count() == 3
 
 
 def test_retrain_on_bad_tickets_is_rejected():
@@ -153,6 +249,29 @@ def test_retrain_does_not_undo_a_roll_back_with_the_very_model_that_was_taken_ou
     assert (outcome.decision, statuses()[1]) == ("kept", "production")
     assert "it is the very model of version 2, which was rolled back on" in outcome.words
     assert "It answers wrongly in practice." in outcome.words
+
+
+def test_retrain_after_a_roll_back_is_not_trained_again_and_again():
+    promotion.promote(make_trained(poor_fit().model), reason="First.", force=True)
+    retrain()
+    promotion.roll_back(reason="It answers wrongly in practice.")
+    retrain()
+
+    outcome = retrain()
+
+    assert outcome.decision == "skipped"
+    assert outcome.words.endswith("it passed the gate, and its model was rolled back.")
+
+
+def test_retrain_with_a_damaged_production_makes_its_bytes_again():
+    version = retrain().run.version
+    version.path.write_bytes(b"no model")
+    ModelArtifact.objects.update(content=b"no model")
+
+    outcome = retrain()
+
+    assert outcome.run.status == Status.SUCCEEDED
+    assert load(version).categories == tuple(version.categories)
 
 
 def test_retrain_after_the_rolled_back_model_was_promoted_again_is_free_to_promote():

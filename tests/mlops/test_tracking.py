@@ -150,7 +150,7 @@ def test_record_leaves_nothing_behind_in_this_process(made):
 
 
 def test_mlflow_prints_nothing(mlflow_home, capfd):
-    tracking.prepare()
+    tracking.recorded_before({"version": "1"})
 
     assert capfd.readouterr() == ("", "")
 
@@ -213,14 +213,6 @@ def test_flavour_of_the_recipe_original_answers_as_well():
     assert np.abs(found - fitted.model.predict(texts).probabilities).max() < 1e-6
 
 
-def test_prepare_twice_is_the_same_as_once(mlflow_home):
-    tracking.prepare()
-    tracking.prepare()
-
-    with mlflow_client(settings.MLFLOW_TRACKING_URI) as client:
-        assert client.get_experiment_by_name(settings.MLFLOW_EXPERIMENT_NAME) is not None
-
-
 def test_a_recording_that_breaks_off_is_marked_failed_in_mlflow(mlflow_home, caplog):
     with_a_name_that_mlflow_refuses = facts_of(mlflow_home / "reports", parameters={"what?": 1})
 
@@ -246,7 +238,7 @@ def test_a_recording_that_is_too_slow_is_given_up_and_marked_failed(mlflow_home,
 
 
 def test_a_database_that_was_removed_is_made_anew_by_a_process_that_had_it_open(mlflow_home, facts):
-    tracking.prepare()
+    tracking.registry()
     shutil.rmtree(mlflow_home / "mlflow")
 
     recorded = tracking.record(facts)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from classifier import inference
 from classifier.ml import pipeline
 from classifier.ml.model import load
 from classifier.models import Category, ModelArtifact, ModelVersion, Ticket
 from classifier.reading import UnreadableFile
 from mlops import figures, runs, training
-from mlops.evaluation import evaluate
+from mlops.evaluation import evaluate_tickets, own_tickets
 from mlops.models import Dataset, TrainingRun
 from tests.factories import make_categories, make_user
 from tests.mlops.making import NOW, label_tickets, noon, rows_of
@@ -107,7 +108,7 @@ def check_mlflow(run: TrainingRun, version: ModelVersion, settings) -> None:
 def test_evaluating_the_version_gives_its_stored_test_numbers_again(tickets):
     version = train().version
 
-    assert evaluate(version, "test").as_dict() == version.metrics["test"]
+    assert evaluate_tickets(inference.load(version), own_tickets(version, "test")).as_dict() == version.metrics["test"]
 
 
 def test_the_validation_report_and_the_scores_are_in_the_files(tickets, settings):

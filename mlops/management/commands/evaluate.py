@@ -12,10 +12,12 @@ from django.core.management.base import CommandParser
 from classifier.inference import load
 from classifier.management.base import BadUsage, Refused, TicketclfCommand
 from classifier.ml.artifact import DamagedModel
+from classifier.ml.split import SPLITS
 from classifier.models import ModelVersion
 from classifier.reading import Columns, UnreadableFile, read
 from mlops import evaluation, modelfolder
 from mlops.evaluation import Tickets
+from mlops.figures import PREFIXES
 from mlops.management import tables
 from mlops.management.choosing import version_meant
 
@@ -83,7 +85,7 @@ class Command(TicketclfCommand):
             "--split",
             nargs="?",
             const="test",
-            choices=(*evaluation.SPLITS, evaluation.ALL),
+            choices=(*SPLITS, evaluation.ALL),
             help="Which of the version's tickets; without a value, test.",
         )
         parser.add_argument(
@@ -185,7 +187,7 @@ def _split(chosen: Chosen, split: str) -> Asked:
     return Asked(
         tickets=tickets,
         what=split,
-        prefix=evaluation.PREFIXES[split],
+        prefix=PREFIXES[split],
         left_out=tickets.missing,
         seen=len(learnt.intersection(tickets.ids)),
     )
@@ -201,7 +203,7 @@ def _file(chosen: Chosen, path: Path, columns: Columns) -> Asked:
     return Asked(
         tickets=tickets,
         what=str(path),
-        prefix=evaluation.PREFIXES["test"],
+        prefix=PREFIXES["test"],
         left_out=len(rows) - len(tickets.texts),
         seen=seen,
     )

@@ -17,7 +17,8 @@ class Command(TicketclfCommand):
     help = (
         "Trains a version as train does, judges it against the one in production on the same test tickets, and "
         "promotes it if it passed the gate and AUTO_PROMOTE is on (it is unless the environment says otherwise). "
-        "Does nothing, and says so, if labelled tickets, recipe and settings are those of the version in production. "
+        "Does nothing, and says so, if labelled tickets, recipe, seed and what else shapes a model are those of the "
+        "version in production, or of a candidate that the gate has judged against it and kept. "
         "Exit code 0 whether the candidate was promoted or kept; 1 if the tickets cannot be trained on."
     )
 
