@@ -94,7 +94,7 @@ def address() -> str:
     """Where MLflow is, as rows and callers may be told: scheme and host, and no path of this machine or of a server."""
     uri = settings.MLFLOW_TRACKING_URI
     scheme, _, rest = uri.partition("://")
-    host = rest.partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2]
+    host = re.split(r"[/?#]", rest.rpartition("@")[2])[0]  # the name and password first: they may have a slash in them
     if scheme == "sqlite":
         return "its SQLite file"
     return f"{scheme}://{host}" if host else "what MLFLOW_TRACKING_URI names"

@@ -272,6 +272,20 @@ def test_an_mlflow_that_is_not_there_is_told_in_words_within_seconds(home, facts
     assert logged == {"DEBUG", "INFO"}
 
 
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("https://someone:hid/den@mlflow.example:5000/team/a?key=x", "https://mlflow.example:5000"),
+        ("postgresql://someone:hidden@[::1]:5432/mlflow", "postgresql://[::1]:5432"),
+        ("postgresql:///mlflow", "what MLFLOW_TRACKING_URI names"),
+    ],
+)
+def test_address_that_rows_may_hold_is_scheme_and_host_alone(settings, uri, told):
+    settings.MLFLOW_TRACKING_URI = uri
+
+    assert surroundings.address() == told
+
+
 def test_what_mlflow_says_is_told_without_the_places_it_names(home, settings):
     settings.MLFLOW_TRACKING_URI = "sqlite:////srv/a folder/mlflow.sqlite3"
     said = f"No model at /srv/a folder/mlflow.sqlite3, {home}/models nor 's3://store/a/b'; see file:/x/y and 1/2, n/a."
