@@ -193,10 +193,13 @@ def import_tickets(
     hopeless = bool(broken.kept) and not skip_bad  # then nothing will be written and nothing need be compared
     signatures = {} if hopeless else importing.signatures(entries, progress=progress)
 
+    def decide() -> tuple[Plan, ImportReport]:
+        plan = importing.decide(entries, create_categories=create_categories)
+        return plan, _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
+
     def write() -> ImportReport:
         wait_for_turn()
-        plan = importing.decide(entries, create_categories=create_categories)
-        report = _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
+        plan, report = decide()
         splits: Counter[str] = Counter()
         if report.accepted:
             moment = now or timezone.now()
@@ -207,18 +210,22 @@ def import_tickets(
             transaction.set_rollback(True)
         return report.with_splits(splits)
 
-    def decide() -> Plan:
-        plan = importing.decide(entries, create_categories=create_categories)
-        transaction.set_rollback(True)  # the categories that it made
-        return plan
-
-    def foretell() -> ImportReport:
-        plan = _twice(decide)
-        report = _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
+    if dry_run and look is None:
+        plan, report = _undone(decide)
         newcomers = _newcomers(plan, signatures) if report.accepted else []
         return report.with_splits(foresee(newcomers, seed=seed))
+    return _twice(write)
 
-    return foretell() if dry_run and look is None else _twice(write)
+
+def _undone(write: Callable[[], T]) -> T:
+    """What it gives, and nothing that it wrote: the categories of a dry run."""
+
+    def write_and_undo() -> T:
+        found = write()
+        transaction.set_rollback(True)
+        return found
+
+    return _twice(write_and_undo)
 
 
 def _newcomers(plan: Plan, signatures: importing.Signatures) -> list[Newcomer]:
