@@ -32,7 +32,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below their headers. The first column names the row; columns named in `numbers` are set to the right."""
+    """Rows below their headers. The first column names the row.
+
+    numbers: columns set to the right. prose: columns of sentences, which a phone must leave room for.
+    """
 
     title: str
     headers: Sequence[str]
@@ -40,6 +43,7 @@ class Table:
     note: str = ""
     empty: str = "Nothing yet."
     numbers: frozenset[int] = frozenset()
+    prose: frozenset[int] = frozenset()
 
     @property
     def cells(self) -> list[list[Cell]]:

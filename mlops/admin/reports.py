@@ -26,6 +26,7 @@ RULES = {
     "not_demo": "Not a demonstration",
     "artifact_whole": "Model file",
     "self_test": "Self-test",
+    "passed_over": "Passed over",
     "test_tickets": "Test tickets",
     "least_macro_f1": "Least macro-F1",
     "unseen_tickets": "Test tickets unseen",
@@ -233,20 +234,21 @@ def rules(verdict: Mapping[str, Any]) -> Table:
     """What the gate said, rule by rule."""
     return Table(
         title="What the gate says",
-        headers=("Rule", "Met", "Wanted", "Found", "In words"),
+        headers=("Rule", "Met", "In words", "Wanted", "Found"),
         rows=[
             (
                 RULES.get(rule["name"], rule["name"]),
                 "yes" if rule["passed"] else Cell("no", weight=0.6, bad=True),
+                rule["words"],
                 figure(rule.get("wanted")),
                 figure(rule.get("found")),
-                rule["words"],
             )
             for rule in verdict.get("reasons", [])
         ],
         note=_judged_on(verdict),
         empty="The gate was not asked.",
-        numbers=frozenset({2, 3}),
+        numbers=frozenset({3, 4}),
+        prose=frozenset({2}),
     )
 
 
