@@ -50,6 +50,18 @@ MALFORMED: dict[str, list[str]] = {
     "GATE_MAX_CALIBRATION_LOSS": [MARK, "-0.1", "nan"],
     "GATE_MIN_NEW_RECALL": [MARK, "50"],
     "GATE_MAX_LATENCY_RATIO": [MARK, "0.5", "inf"],
+    "WEB_PROCESSES": [MARK, "0", "65"],
+    "DRIFT_WINDOW": [MARK, "49", "1001"],
+    "DRIFT_WINDOW_HOURS": [MARK, "0", "-1"],
+    "DRIFT_MIN_PREDICTIONS": [MARK, "19", "1001"],
+    "DRIFT_SNAPSHOT_MINUTES": [MARK, "0", "1.5"],
+    "DRIFT_SNAPSHOT_PREDICTIONS": [MARK, "0"],
+    "RETRAIN_AUTOMATIC": [MARK, "2"],
+    "RETRAIN_NEW_LABELS": [MARK, "0"],
+    "RETRAIN_COOL_DOWN_HOURS": [MARK, "-1", "nan"],
+    "RETRAIN_MAX_PER_DAY": [MARK, "0"],
+    "TEXT_RETENTION_DAYS": [MARK, "-1", "1.5"],
+    "REQUEST_RETENTION_DAYS": [MARK, "-1"],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
 

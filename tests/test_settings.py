@@ -198,3 +198,10 @@ def test_debug_is_off_unless_asked_for(var: Path, monkeypatch: pytest.MonkeyPatc
 def test_no_broker_address_means_one_that_refuses_at_once(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start(monkeypatch)["CELERY_BROKER_URL"] == "redis://127.0.0.1:1/0"
     assert start(monkeypatch, REDIS_URL="redis://h:6379/0")["CELERY_BROKER_URL"] == "redis://h:6379/0"
+
+
+def test_more_predictions_needed_than_a_window_holds_stops_the_start(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadVariable, match="DRIFT_MIN_PREDICTIONS must be at most DRIFT_WINDOW"):
+        start(monkeypatch, DRIFT_MIN_PREDICTIONS="400", DRIFT_WINDOW="300")

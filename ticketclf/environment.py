@@ -149,7 +149,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("MODEL_NAME", text, "support_ticket_classifier", "Name of the registered model in MLflow"),
     Variable("API_HOST", text, "127.0.0.1", "Address that `manage.py up` listens on"),
     Variable("API_PORT", whole(1, 65535), "8000", "Port that `manage.py up` listens on"),
-    Variable("WEB_THREADS", whole(1, 64), "8", "Threads of the web process"),
+    Variable(
+        "WEB_PROCESSES", whole(1, 64), "1", "Web processes; with more than one, their counters add up at /metrics"
+    ),
+    Variable("WEB_THREADS", whole(1, 64), "8", "Threads of each web process"),
     Variable(
         "WORKER_PROCESSES", whole(2, 64), "2", "Processes of the Celery worker: one may train while another rings"
     ),
@@ -223,6 +226,32 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GATE_MAX_LATENCY_RATIO", number(1, 100), "1.5", "How many times production's time a single answer may take"
     ),
+    Variable("DRIFT_WINDOW", whole(50, 1000), "500", "Newest predictions that a drift snapshot compares"),
+    Variable("DRIFT_WINDOW_HOURS", whole(1, 8760), "168", "How old a prediction may be to be among them"),
+    # Of unchanged windows with ten bins, 84 % passed a PSI of 0.1 by chance at 50 predictions, 39 % at 100.
+    Variable("DRIFT_MIN_PREDICTIONS", whole(20, 1000), "100", "Predictions below which a snapshot says `too_few`"),
+    Variable("DRIFT_SNAPSHOT_MINUTES", whole(1, 10080), "60", "Minutes after which the next drift snapshot is due"),
+    Variable(
+        "DRIFT_SNAPSHOT_PREDICTIONS", whole(1, 100000), "200", "New predictions after which it is due before that"
+    ),
+    Variable(
+        "RETRAIN_AUTOMATIC", switch, "true", "Retrainings begin by themselves: nightly, by labels, drift, quality"
+    ),
+    Variable("RETRAIN_NEW_LABELS", whole(1, 1000000), "200", "New confirmed labels that begin a retraining"),
+    Variable(
+        "RETRAIN_COOL_DOWN_HOURS",
+        number(0, 8760),
+        "6",
+        "Hours after the end of a training in which none begins by itself",
+    ),
+    Variable("RETRAIN_MAX_PER_DAY", whole(1, 1440), "1", "Retrainings that may begin by themselves in 24 hours"),
+    Variable(
+        "TEXT_RETENTION_DAYS",
+        whole(0, 36500),
+        "365",
+        "Days after which an unlabelled ticket's text is removed; 0: never",
+    ),
+    Variable("REQUEST_RETENTION_DAYS", whole(0, 36500), "90", "Days after which request rows are removed; 0: never"),
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}
 

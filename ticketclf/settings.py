@@ -8,7 +8,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
-from ticketclf import logs
+from ticketclf import logs, look
 from ticketclf.environment import BadVariable, read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -255,41 +255,27 @@ GATE_MAX_CALIBRATION_LOSS = read("GATE_MAX_CALIBRATION_LOSS")
 GATE_MIN_NEW_RECALL = read("GATE_MIN_NEW_RECALL")
 GATE_MAX_LATENCY_RATIO = read("GATE_MAX_LATENCY_RATIO")
 
+# --- Watching -------------------------------------------------------------------------------------
+DRIFT_WINDOW = read("DRIFT_WINDOW")
+DRIFT_WINDOW_HOURS = read("DRIFT_WINDOW_HOURS")
+DRIFT_MIN_PREDICTIONS = read("DRIFT_MIN_PREDICTIONS")
+if DRIFT_MIN_PREDICTIONS > DRIFT_WINDOW:
+    raise BadVariable(
+        f"DRIFT_MIN_PREDICTIONS must be at most DRIFT_WINDOW, or every snapshot says too_few; it is "
+        f"{DRIFT_MIN_PREDICTIONS}, and DRIFT_WINDOW is {DRIFT_WINDOW}. Correct one of them."
+    )
+DRIFT_SNAPSHOT_MINUTES = read("DRIFT_SNAPSHOT_MINUTES")
+DRIFT_SNAPSHOT_PREDICTIONS = read("DRIFT_SNAPSHOT_PREDICTIONS")
+RETRAIN_AUTOMATIC = read("RETRAIN_AUTOMATIC")
+RETRAIN_NEW_LABELS = read("RETRAIN_NEW_LABELS")
+RETRAIN_COOL_DOWN_HOURS = read("RETRAIN_COOL_DOWN_HOURS")
+RETRAIN_MAX_PER_DAY = read("RETRAIN_MAX_PER_DAY")
+TEXT_RETENTION_DAYS = read("TEXT_RETENTION_DAYS")
+REQUEST_RETENTION_DAYS = read("REQUEST_RETENTION_DAYS")
+WEB_PROCESSES = read("WEB_PROCESSES")
+
 # --- Logs and figures -----------------------------------------------------------------------------
 LOGGING = logs.configuration(level=read("LOG_LEVEL"), form=read("LOG_FORMAT"))
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # no address of a person in a log line
 PROMETHEUS_EXPORT_MIGRATIONS = False  # it would ask the database at every start
-UNFOLD = {
-    "SITE_TITLE": "ticketclf",
-    "SITE_HEADER": "ticketclf",
-    "SITE_SUBHEADER": "Support tickets, classified",
-    "SITE_SYMBOL": "confirmation_number",
-    "SITE_FAVICONS": [
-        {
-            "rel": "icon",
-            "type": "image/svg+xml",
-            "href": "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E"
-            "%3Cpath fill='%23155dfc' d='M2 6h20v4a2 2 0 0 0 0 4v4H2v-4a2 2 0 0 0 0-4z'/%3E%3C/svg%3E",
-        }
-    ],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {
-        "primary": {  # a calm blue: white on its 600 has a contrast of 5.2, above the 4.5 that small text needs
-            "50": "oklch(97% .014 254.604)",
-            "100": "oklch(93.2% .032 255.585)",
-            "200": "oklch(88.2% .059 254.128)",
-            "300": "oklch(80.9% .105 251.813)",
-            "400": "oklch(70.7% .165 254.624)",
-            "500": "oklch(62.3% .214 259.815)",
-            "600": "oklch(54.6% .245 262.881)",
-            "700": "oklch(48.8% .243 264.376)",
-            "800": "oklch(42.4% .199 265.638)",
-            "900": "oklch(37.9% .146 265.522)",
-            "950": "oklch(28.2% .091 267.935)",
-        }
-    },
-    "SIDEBAR": {"navigation": "mlops.admin.navigation.sidebar"},
-    "TABS": "mlops.admin.navigation.tabs",
-    "DASHBOARD_CALLBACK": "mlops.admin.navigation.front",
-}
+UNFOLD = look.UNFOLD

@@ -95,6 +95,7 @@ class ApiRequest(models.Model):
     code = models.CharField(max_length=60, blank=True, help_text="The problem's code when it was refused.")
     n_tickets = models.PositiveSmallIntegerField(default=0, help_text="Tickets that were stored for it.")
     latency_ms = models.FloatField()
+    is_demo = models.BooleanField(default=False, db_default=False)  # in the database: storing.py names no such column
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

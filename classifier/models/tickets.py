@@ -85,6 +85,12 @@ class Ticket(models.Model):
     # The id of the first ticket of its near-duplicates; no foreign key, so that this one may be deleted.
     group = models.BigIntegerField(null=True, blank=True, db_index=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True, editable=False)
+    text_removed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When its text was taken away, as older than TEXT_RETENTION_DAYS.",
+    )
 
     objects = TicketQuerySet.as_manager()
 
@@ -97,6 +103,8 @@ class Ticket(models.Model):
             ),
             models.CheckConstraint(condition=~Q(text=""), name="ticket_text_not_empty"),
         ]
+        # What retention looks through each night: without it, every ticket there ever was.
+        indexes = [models.Index(fields=["created_at"], condition=Q(text_removed_at=None), name="ticket_with_its_text")]
 
     def __str__(self) -> str:
         return f"Ticket {self.pk}"  # never the text: this reaches logs and the admin's history
@@ -188,7 +196,9 @@ class Prediction(models.Model):
         CATEGORY_RETIRED = "category_retired"
 
     ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="predictions")
-    version = models.ForeignKey("classifier.ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    version = models.ForeignKey(  # its index is the one below
+        "classifier.ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False
+    )
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="predictions")
     request = models.ForeignKey(
         "classifier.ApiRequest", on_delete=models.SET_NULL, null=True, blank=True, related_name="predictions"
@@ -212,6 +222,8 @@ class Prediction(models.Model):
                 name="prediction_review_has_a_reason",
             ),
         ]
+        # A version's newest predictions, which a drift snapshot reads, among a million of older ones.
+        indexes = [models.Index(fields=["version", "-id"], name="prediction_by_version")]
 
     def __str__(self) -> str:
         return f"Prediction {self.pk}"

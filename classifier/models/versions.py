@@ -48,7 +48,7 @@ class ModelVersion(models.Model):
         ARCHIVED = "archived"
 
     # At 77 categories and 15,000 validation tickets half a megabyte a version.
-    HEAVY = ("metrics", "parameters", "thresholds", "validation_answers")
+    HEAVY = ("metrics", "parameters", "thresholds", "validation_answers", "profile")
 
     number = models.PositiveIntegerField(unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.CANDIDATE)
@@ -60,6 +60,7 @@ class ModelVersion(models.Model):
     thresholds = models.JSONField(default=dict, help_text="From which confidence on it answers without a review.")
     # As thresholds are solved from them for any target, long after: of the fit that has not seen these tickets.
     validation_answers = models.JSONField(default=dict, help_text="What the first fit said of the validation tickets.")
+    profile = models.JSONField(default=dict, help_text="What its validation tickets were like, for drift.")
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     mlflow_version = models.PositiveIntegerField(null=True, blank=True)
     is_demo = models.BooleanField(default=False)
