@@ -98,3 +98,26 @@ def test_intervals_count_a_truth_the_model_does_not_know_as_wrong() -> None:
 
     assert scores.intervals["accuracy"].high < 0.65
     assert scores.intervals["macro_recall"] == Interval(0.5, 0.5)
+
+
+# --- Wilson's interval ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("n_right", "n", "low", "high"),
+    [
+        # 9 of 10: (0.9 + 0.19207 +- 1.96 sqrt(0.009 + 0.009604)) / 1.38415
+        (9, 10, 0.5958, 0.9821),
+        # 0 of 10: 0 to z^2 / (n + z^2) = 3.8415 / 13.8415
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_wilson_gives_the_interval_that_is_computed_by_hand(n_right: int, n: int, low: float, high: float) -> None:
+    found = bootstrap.wilson(n_right, n)
+
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize(("n_right", "n"), [(0, 0), (3, 2), (-1, 2)])
+def test_wilson_of_no_share_is_refused(n_right: int, n: int) -> None:
+    with pytest.raises(ValueError, match=f"got {n_right} of {n}"):
+        bootstrap.wilson(n_right, n)
