@@ -5,10 +5,10 @@ RUNTIME = requirements.txt
 SUITE = requirements.txt requirements-test.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench drift-study lock clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Set up everything, train on the shipped tickets, serve; Ctrl-C stops it
 	@sh tools/bootstrap.sh $(RUNTIME)
@@ -29,6 +29,10 @@ lint: ## Check format, rules, types and who imports whom
 bench: ## Time the serving model against the scikit-learn pipeline
 	@sh tools/bootstrap.sh $(RUNTIME)
 	@.venv/bin/python tests/bench/textmodel.py
+
+drift-study: ## See how often drift is found where there is some, and where there is none
+	@sh tools/bootstrap.sh $(RUNTIME)
+	@.venv/bin/python tests/bench/drift_study.py
 
 lock: ## Pin all packages anew, after a change in pyproject.toml
 	@sh tools/lock.sh

@@ -121,6 +121,11 @@ def digests_of(ids: Sequence[int]) -> dict[int, str]:
     return dict(_columns(ids, "text_digest"))
 
 
+def texts_of(ids: Sequence[int]) -> dict[int, str]:
+    """The texts of those of these tickets that are there still."""
+    return dict(_columns(ids, "text"))
+
+
 def _columns(ids: Sequence[int], column: str) -> Iterator[tuple[int, str]]:
     for start in range(0, len(ids), IDS_A_QUERY):
         yield from Ticket.objects.filter(pk__in=ids[start : start + IDS_A_QUERY]).values_list("pk", column)

@@ -18,11 +18,12 @@ from django.utils import timezone
 
 from classifier.labelling import import_tickets
 from classifier.ml import artifact
+from classifier.ml.profile import Profile
 from classifier.ml.scoring import Scores
 from classifier.ml.validation import Finding, Report
 from classifier.models import ModelArtifact, ModelVersion, User
 from classifier.reading import FileRow, read
-from mlops import recording, runs, tracking, tuning
+from mlops import profiling, recording, runs, tracking, tuning
 from mlops.evaluation import evaluate_tickets
 from mlops.gathering import Material, freeze, gather, validate
 from mlops.models import TrainingRun
@@ -54,6 +55,7 @@ class Trained:
     validation: Scores
     test: Scores
     tuned: tuning.Tuned
+    profile: Profile
     seconds: float
 
     @cached_property
@@ -174,6 +176,7 @@ def fit(material: Material, *, recipe: str, steps: Progress) -> Trained:
         validation=evaluate_tickets(first.model, validation),
         test=evaluate_tickets(last.model, test),
         tuned=tuning.tune(first.model, last.model, validation=validation, test=test),
+        profile=profiling.make(first.model, last.model, validation=validation, test=test),
         seconds=round(time.perf_counter() - began, 1),
     )
 
@@ -214,6 +217,7 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
         metrics=trained.metrics,
         parameters=_parameters(run, trained),
         **trained.tuned.columns,
+        profile=trained.profile.as_dict(),
         created_at=steps.clock(),
     )
     version.path.parent.mkdir(parents=True, exist_ok=True)

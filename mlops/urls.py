@@ -1,12 +1,24 @@
-"""The addresses of /api/ that belong to runs and versions."""
+"""The addresses of /api/ that belong to runs, versions and the watch over them."""
 
 from django.urls import path
 
-from mlops.api import HistoryView, PromoteView, RollBackView, RunsView, RunView, VersionsView, VersionView
+from mlops.api import (
+    DriftSnapshotsView,
+    DriftStatsView,
+    HistoryView,
+    PromoteView,
+    RollBackView,
+    RunsView,
+    RunView,
+    VersionsView,
+    VersionView,
+)
 
 urlpatterns = [
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
+    path("drift/stats", DriftStatsView.as_view(), name="drift_stats"),
+    path("drift/snapshots", DriftSnapshotsView.as_view(), name="drift_snapshots"),
     path("versions", VersionsView.as_view(), name="versions"),
     path("versions/history", HistoryView.as_view(), name="versions_history"),
     path("versions/roll-back", RollBackView.as_view(), name="roll_back"),

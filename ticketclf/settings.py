@@ -197,6 +197,8 @@ SPECTACULAR_SETTINGS = {
         "LabelSource": "classifier.models.Label.Source",
         "TicketSource": "classifier.models.Ticket.Source",
         "PredictionDecision": "classifier.models.Prediction.Decision",
+        "DriftVerdict": "mlops.models.DriftSnapshot.Verdict",
+        "DriftSeverity": "mlops.models.DriftSnapshot.Severity",
         "RunDecision": "mlops.models.TrainingRun.Decision",
         "RunKind": "mlops.models.TrainingRun.Kind",
         "RunStatus": "mlops.models.TrainingRun.Status",

@@ -9,10 +9,12 @@ from rest_framework import serializers as s
 
 from classifier.api.shapes import by, problems
 from classifier.models import ModelVersion
-from mlops.models import MAX_REASON, Promotion, TrainingRun
+from mlops.models import MAX_REASON, DriftSnapshot, Promotion, TrainingRun
 from mlops.training import RECIPES
 
 __all__ = [
+    "DRIFT_SNAPSHOTS",
+    "DRIFT_STATS",
     "HISTORY",
     "PAGES",
     "PROMOTE_REQUEST",
@@ -159,3 +161,62 @@ PROMOTE_REQUEST = inline_serializer(
     {"reason": _REASON, "expected_production": _EXPECTED, "force": s.BooleanField(required=False)},
 )
 ROLL_BACK_REQUEST = inline_serializer("RollBackRequest", {"reason": _REASON, "expected_production": _EXPECTED})
+
+
+_SIGNALS = inline_serializer(
+    "DriftSignal",
+    {
+        "name": s.CharField(),
+        "value": s.FloatField(),
+        "threshold": s.FloatField(allow_null=True, help_text="What chance alone passes rarely; null: too few"),
+        "drifted": s.BooleanField(),
+        "since": s.DateTimeField(allow_null=True),
+        "words": s.CharField(),
+    },
+    many=True,
+)
+
+
+def _short_snapshot() -> dict[str, Any]:
+    return {
+        "id": s.IntegerField(),
+        "model_version": s.IntegerField(),
+        "verdict": s.ChoiceField(DriftSnapshot.Verdict.choices),
+        "severity": s.ChoiceField(DriftSnapshot.Severity.choices),
+        "words": s.CharField(help_text="Which signal, how far, since when"),
+        "advice": s.CharField(help_text="What to do"),
+        "is_likely_worse": s.BooleanField(help_text="Whether the model is less sure: likely damage, not change alone"),
+        "estimated_accuracy": s.FloatField(allow_null=True, help_text="From calibrated confidence, without labels"),
+        "reference_accuracy": s.FloatField(allow_null=True),
+        "drift_score": s.FloatField(
+            allow_null=True,
+            min_value=0,
+            help_text="Distance of the mean word counts in standard deviations of the reference; no upper bound",
+        ),
+        "recent_count": s.IntegerField(),
+        "signals": _SIGNALS,
+        "created_at": s.DateTimeField(),
+    }
+
+
+DRIFT_SNAPSHOTS = _page("DriftSnapshots", inline_serializer("DriftSnapshotInShort", _short_snapshot(), many=True))
+_MOMENTS: dict[str, Any] = {"from": s.DateTimeField(allow_null=True), "to": s.DateTimeField(allow_null=True)}
+DRIFT_STATS = inline_serializer(
+    "DriftStats",
+    {
+        **_short_snapshot(),
+        "reference_mean": s.FloatField(allow_null=True),
+        "reference_std": s.FloatField(allow_null=True),
+        "window_size": s.IntegerField(help_text="Predictions that were looked for"),
+        "recent_mean": s.FloatField(allow_null=True),
+        "recent_std": s.FloatField(allow_null=True),
+        "reference_count": s.IntegerField(),
+        "method": s.CharField(),
+        "window": inline_serializer("DriftWindow", _MOMENTS),
+        "telling_words": s.ListField(child=s.DictField()),
+        "reference": s.DictField(),
+        "recent": s.DictField(),
+        "quality": s.DictField(help_text="What labels said of the last days"),
+        "seconds": s.FloatField(),
+    },
+)

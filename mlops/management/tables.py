@@ -11,7 +11,7 @@ from classifier.ml.thresholds import Trade
 from classifier.models import ModelVersion, doer
 from mlops.figures import AGGREGATES
 from mlops.gathering import Reason
-from mlops.models import Promotion, TrainingRun
+from mlops.models import DriftSnapshot, Promotion, TrainingRun
 from mlops.rehearsing import Rehearsal
 
 
@@ -79,6 +79,17 @@ def trades(others: Mapping[float, Trade], *, target: float) -> list[str]:
 def _trade(row: Mapping[str, Any]) -> str:
     precision = "-" if row["precision"] is None else f"{row['precision']:.3f}"
     return f"{row['coverage']:>10.3f}{precision:>11}"
+
+
+def signals(snapshot: DriftSnapshot) -> list[str]:
+    """A table of a snapshot's signals, each with the value that chance hardly passes."""
+    if not snapshot.signals:
+        return []
+    lines = [f"  {'signal':<18}{'value':>9}{'threshold':>11}"]
+    for signal in snapshot.signals:
+        limit = "-" if signal["threshold"] is None else f"{signal['threshold']:.3f}"
+        lines.append(f"  {signal['name']:<18}{signal['value']:>9.3f}{limit:>11}{'  drifted' * signal['drifted']}")
+    return lines
 
 
 def rules(verdict: Mapping[str, Any]) -> list[str]:

@@ -87,6 +87,43 @@ class DriftSnapshot(models.Model):
         """The signal of that name; empty if the snapshot has none such."""
         return next((signal for signal in self.signals if signal["name"] == name), {})
 
+    def in_short(self) -> dict[str, Any]:
+        """What a list says of a self."""
+        return {
+            "id": self.pk,
+            "model_version": self.version.number,
+            "verdict": self.verdict,
+            "severity": self.severity,
+            "words": self.words,
+            "advice": self.advice,
+            "is_likely_worse": self.is_likely_worse,
+            "estimated_accuracy": self.estimated_accuracy,
+            "reference_accuracy": self.reference_accuracy,
+            "drift_score": self.drift_score,
+            "recent_count": self.recent_count,
+            "signals": self.signals,
+            "created_at": self.created_at,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, the seven figures of the system that this one re-creates among it."""
+        return {
+            **self.in_short(),
+            "reference_mean": self.reference_mean,
+            "reference_std": self.reference_std,
+            "window_size": self.window_size,
+            "recent_mean": self.recent_mean,
+            "recent_std": self.recent_std,
+            "reference_count": self.reference_count,
+            "method": self.method,
+            "window": {"from": self.window_from, "to": self.window_to},
+            "telling_words": self.telling_words,
+            "reference": self.reference,
+            "recent": self.recent,
+            "quality": self.quality,
+            "seconds": self.seconds,
+        }
+
 
 class RetrainDecision(models.Model):
     """Whether a retraining was begun by itself, or not, and why: one row each time the question was asked."""

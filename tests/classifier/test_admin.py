@@ -24,7 +24,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import AliasMove, Dataset, Promotion, TrainingRun
+from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +87,10 @@ def more(count: int) -> None:
         )  # fmt: skip
         promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
         AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
+        DriftSnapshot.objects.create(
+            version=version, verdict="steady", words="Steady.", method="resampled", window_size=500, recent_count=200,
+            reference_count=400, signals=[{"name": "text", "value": 0.1, "threshold": 0.2, "words": "", "drifted": 0}],
+        )  # fmt: skip
 
 
 def staff(client: Any, *permissions: str) -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,14 @@ THREE = ("billing", "shipping", "technical")
 # Of seven tickets five train, one validates, one tests.
 SPLITS = ("train", "train", "train", "validation", "train", "test", "train")
 
+# What the shop of these tickets has never been asked about.
+KITCHEN = {
+    "verb": ("simmer", "whisk", "marinate", "caramelise", "knead", "blanch", "saute", "braise"),
+    "food": ("leeks", "brioche dough", "venison", "chanterelles", "polenta", "rhubarb", "fennel", "lentils"),
+    "tool": ("skillet", "tagine", "bain-marie", "mandoline", "casserole", "wok"),
+    "herb": ("tarragon", "sumac", "cardamom", "marjoram", "juniper", "saffron"),
+}
+
 
 def noon() -> datetime:
     """A clock that stands."""
@@ -32,6 +41,17 @@ def noon() -> datetime:
 
 def rows_of(category: str, count: int) -> list[str]:
     return [text for text, label in shipped() if label == category][:count]
+
+
+def kitchen(count: int, *, seed: int) -> list[str]:
+    """Texts that the shipped tickets know nothing of, hardly two alike."""
+    chance = random.Random(seed)
+    return [
+        "How long should I {verb} the {food} in a {tool} before adding the {herb}?".format(
+            **{kind: chance.choice(words) for kind, words in KITCHEN.items()}
+        )
+        for _ in range(count)
+    ]
 
 
 def label_tickets(per_category: int = 14, *, categories: Sequence[str] = THREE) -> None:

@@ -24,6 +24,8 @@ REFUSED = {
     ("get", "/api/runs"): ["400"],
     ("post", "/api/runs"): [*BODY, "409"],
     ("get", "/api/runs/{number}"): ["404"],
+    ("get", "/api/drift/stats"): ["404"],
+    ("get", "/api/drift/snapshots"): ["400"],
     ("get", "/api/versions"): ["400"],
     ("get", "/api/versions/{number}"): ["404"],
     ("get", "/api/versions/history"): ["400"],
