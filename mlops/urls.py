@@ -1,10 +1,20 @@
-"""The addresses of /api/ that belong to runs and versions."""
+"""The addresses of /api/ that belong to runs, versions and how they do."""
 
 from django.urls import path
 
-from mlops.api import HistoryView, PromoteView, RollBackView, RunsView, RunView, VersionsView, VersionView
+from mlops.api import (
+    HistoryView,
+    LiveQualityView,
+    PromoteView,
+    RollBackView,
+    RunsView,
+    RunView,
+    VersionsView,
+    VersionView,
+)
 
 urlpatterns = [
+    path("quality/live", LiveQualityView.as_view(), name="live_quality"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("versions", VersionsView.as_view(), name="versions"),
