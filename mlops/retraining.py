@@ -153,7 +153,7 @@ def reason_to_skip(material: Material, *, recipe: str) -> str:
     if production is not None and not changes(material, recipe=recipe, since=production):
         compared = ", ".join(["labelled tickets", *training.settings_that_shape(recipe)])
         return f"Unchanged: {compared} are those of {production}, which is in production."
-    kept = _judged_and_kept(material, recipe=recipe, production=production)
+    kept = judged_and_kept(material, recipe=recipe, production=production)
     if kept is None:
         return ""
     words = f"Unchanged since {kept}, whose {kept.version} was judged and kept: {_in_short(kept)}"
@@ -170,7 +170,7 @@ def _is_whole(version: ModelVersion) -> bool:
     return True
 
 
-def _judged_and_kept(material: Material, *, recipe: str, production: ModelVersion | None) -> TrainingRun | None:
+def judged_and_kept(material: Material, *, recipe: str, production: ModelVersion | None) -> TrainingRun | None:
     """The newest retraining on the same material, if its candidate was kept and would be kept again.
 
     After a promotion the gate may say otherwise of the same candidate, and one that passed is promoted once

@@ -6,6 +6,7 @@ from mlops.api import (
     DriftSnapshotsView,
     DriftStatsView,
     HistoryView,
+    LiveQualityView,
     PromoteView,
     RollBackView,
     RunsView,
@@ -15,6 +16,7 @@ from mlops.api import (
 )
 
 urlpatterns = [
+    path("quality/live", LiveQualityView.as_view(), name="live_quality"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("drift/stats", DriftStatsView.as_view(), name="drift_stats"),

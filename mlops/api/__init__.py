@@ -1,6 +1,7 @@
-"""The doors of /api/ on this side: training runs, model versions, who put which into production, and drift."""
+"""The doors of /api/ on this side: runs, versions with their promotions, drift, live quality, health, metrics."""
 
 from mlops.api.drift import DriftSnapshotsView, DriftStatsView
+from mlops.api.quality import LiveQualityView
 from mlops.api.runs import RunsView, RunView
 from mlops.api.versions import HistoryView, PromoteView, RollBackView, VersionsView, VersionView
 
@@ -8,6 +9,7 @@ __all__ = [
     "DriftSnapshotsView",
     "DriftStatsView",
     "HistoryView",
+    "LiveQualityView",
     "PromoteView",
     "RollBackView",
     "RunView",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -19,6 +20,9 @@ MEND = "Mend it and send the call again."
 PAGE = 50
 LARGEST_PAGE = 200
 LARGEST_ID = 2**63 - 1
+LONGEST_WINDOW = timedelta(days=90)
+WINDOW = re.compile(r"([0-9]{1,4})([hd])")
+HOURS = {"h": 1, "d": 24}
 
 
 @dataclass(frozen=True)
@@ -66,27 +70,29 @@ def _is_storable(text: str) -> bool:
     return "\x00" not in text and len(text) <= MAX_REASON and bodies.is_unicode(text)
 
 
-def _refused(name: str, detail: str) -> Problem:
+def refused(name: str, detail: str) -> Problem:
+    """The problem 400 of one value; detail says what was wanted."""
     return bodies.refusal([FieldError(name, "invalid", detail)], mend=MEND)
 
 
 # --- The query ------------------------------------------------------------------------------------
 def page(rows: models.QuerySet[Any], query: QueryDict) -> tuple[list[Any], int | None]:
     """The newest rows before `?before=ID`, `?limit=` of them, and the `before` of the next page, if there is one."""
-    limit = _whole(query, "limit", default=PAGE, largest=LARGEST_PAGE)
-    before = _whole(query, "before", default=0, largest=LARGEST_ID)
+    limit = whole(query, "limit", largest=LARGEST_PAGE) or PAGE
+    before = whole(query, "before")
     if before:
         rows = rows.filter(pk__lt=before)
     found = list(rows.order_by("-pk")[: limit + 1])
     return found[:limit], found[limit - 1].pk if len(found) > limit else None
 
 
-def _whole(query: QueryDict, name: str, *, default: int, largest: int) -> int:
+def whole(query: QueryDict, name: str, *, largest: int = LARGEST_ID) -> int | None:
+    """A whole number from 1 on, or None if the query does not have the name."""
     value = query.get(name)
     if value is None:
-        return default
+        return None
     if not (value.isascii() and value.isdecimal() and len(value) < 20 and 1 <= int(value) <= largest):
-        raise _refused(name, f"Wanted a whole number from 1 to {largest}.")
+        raise refused(name, f"Wanted a whole number from 1 to {largest}.")
     return int(value)
 
 
@@ -94,8 +100,18 @@ def choice(query: QueryDict, name: str, choices: list[str]) -> str | None:
     """One of the choices, or None if the query does not have the name."""
     value = query.get(name)
     if value is not None and value not in choices:
-        raise _refused(name, f"Wanted one of: {', '.join(choices)}.")
+        raise refused(name, f"Wanted one of: {', '.join(choices)}.")
     return value
+
+
+def window(query: QueryDict, name: str, *, default: str) -> tuple[str, timedelta]:
+    """A length of time such as 24h or 7d, as it was written and as what it is."""
+    value = query.get(name, default)
+    written = WINDOW.fullmatch(value)
+    length = timedelta(hours=int(written[1]) * HOURS[written[2]]) if written else None
+    if length is None or not timedelta(0) < length <= LONGEST_WINDOW:
+        raise refused(name, f"Wanted hours or days such as 1h, 24h, 7d or 30d, from 1h to {LONGEST_WINDOW.days}d.")
+    return value, length
 
 
 def moment(query: QueryDict, name: str) -> datetime | None:
@@ -107,4 +123,4 @@ def moment(query: QueryDict, name: str) -> datetime | None:
         # A plus sign in a query arrives as a space; the one between date and time may be any character.
         return moments.parse(value.strip().replace(" ", "+"))
     except moments.NoMoment as error:
-        raise _refused(name, str(error)) from None
+        raise refused(name, str(error)) from None

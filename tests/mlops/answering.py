@@ -50,8 +50,8 @@ def label(prediction: Prediction, slug: str = "billing", *, source: str = "agent
 
 
 def answers(n: int, *, right: int = 0, wrong: int = 0, **facts: Any) -> None:
-    """So many answers `billing`, of which some were labelled so afterwards and others `shipping`."""
+    """So many answers `billing`, of which some were labelled so an hour later and others `shipping`."""
     for index in range(n):
         given = answer(**facts)
         if index < right + wrong:
-            label(given, "billing" if index < right else "shipping")
+            label(given, "billing" if index < right else "shipping", at=given.created_at + AN_HOUR)

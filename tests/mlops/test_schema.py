@@ -26,6 +26,7 @@ REFUSED = {
     ("get", "/api/runs/{number}"): ["404"],
     ("get", "/api/drift/stats"): ["404"],
     ("get", "/api/drift/snapshots"): ["400"],
+    ("get", "/api/quality/live"): ["400"],
     ("get", "/api/versions"): ["400"],
     ("get", "/api/versions/{number}"): ["404"],
     ("get", "/api/versions/history"): ["400"],
@@ -88,6 +89,10 @@ def test_schema_has_the_fields_that_runs_and_versions_are_told_with(schema):
         "PromotionList": told("versions/history"),
         "PromotionInHistory": told("versions/history")["results"][0],
         "PromotionInForce": told(f"versions/history?at={at}"),
+        "LiveQuality": told("quality/live"),
+        "LiveFigures": told("quality/live")["totals"],
+        "LiveFiguresOfDay": told("quality/live")["per_day"][0],
+        "LiveCounts": told("quality/live")["totals"]["review"],
         "NothingInForce": told("versions/history?at=2000-01-01"),
     }
     assert {name: set(schema["components"]["schemas"][name]["properties"]) for name in answers} == {
