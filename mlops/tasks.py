@@ -7,20 +7,52 @@ import threading
 from functools import partial
 from typing import Any
 
-from celery import shared_task
+from celery import Task, current_app, shared_task
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops import queueing, reconciling, retraining
+from mlops import queueing, reconciling, retraining, slots
 from mlops.models import TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
 from mlops.tracking import NotRecorded
 
 logger = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # a broker that is well answers in 5 ms
+SOFT_SECONDS, HARD_SECONDS = 240, 300  # of a scheduled task: each ends in seconds, and one that hangs is found out
+LONG_SOFT_SECONDS, LONG_HARD_SECONDS = 840, 900  # of one that waits for MLflow, or goes through millions of rows
+
+
+class Scheduled(Task):  # type: ignore[misc]
+    """A task that beat sends. What came of it is written into its slot: the words that it gives, or its error.
+
+    A message that comes a second time (its worker died, or a slow broker took it twice) finds the slot taken and does
+    nothing: the next moment does the work. Called by anybody else it has no slot, and is a task like any other.
+    """
+
+    soft_time_limit, time_limit = SOFT_SECONDS, HARD_SECONDS
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        slot_id = self.request.get(slots.HEADER)
+        if slot_id is None:
+            return super().__call__(*given, **named)
+        if not slots.begin(slot_id, now=timezone.now()):
+            return "Left alone: it was begun before."
+        try:
+            words = super().__call__(*given, **named)
+        except Exception as error:
+            self._note_failure(slot_id, error)
+            raise
+        slots.done(slot_id, words, now=timezone.now())
+        return words
+
+    def _note_failure(self, slot_id: int, error: Exception) -> None:
+        try:
+            slots.fail(slot_id, slots.in_words(error), now=timezone.now())
+        except Error as away:  # the database may be what failed; then the heartbeat closes the slot
+            logger.warning("slot %s was not ended, the database does not answer: %s", slot_id, away)
 
 
 @shared_task(name="mlops.tasks.carry_out")
@@ -36,30 +68,42 @@ def carry_out(run_id: int) -> None:
         reconcile()
 
 
-@shared_task(name="mlops.tasks.look_after_runs")
-def look_after_runs() -> None:
+@shared_task(name="mlops.tasks.look_after_runs", base=Scheduled)
+def look_after_runs() -> str:
     """Fails and queues again what died, and rings for what waits: what beat calls twice a minute."""
-    for run in queueing.look_after(timezone.now()):
+    waiting = queueing.look_after(timezone.now())
+    for run in waiting:
         ring(run)
+    return f"Rang for {', '.join(map(str, waiting))}." if waiting else "Nobody to ring for."
 
 
-@shared_task(name="mlops.tasks.retrain")
-def retrain(trigger: str = TrainingRun.Trigger.SCHEDULE, reason: str = "") -> None:
+@shared_task(name="mlops.tasks.heartbeat", base=Scheduled)
+def heartbeat() -> str:
+    """Shows that beat sends and a worker works, and fails the slots that nobody will end any more."""
+    limits = {name: task.time_limit for name, task in current_app.tasks.items() if isinstance(task, Scheduled)}
+    lost = slots.close_lost(timezone.now(), limits=limits)
+    return f"Alive; failed {lost} {'slot' if lost == 1 else 'slots'} that nobody ended." if lost else "Alive."
+
+
+@shared_task(name="mlops.tasks.retrain", base=Scheduled)
+def retrain(trigger: str = TrainingRun.Trigger.SCHEDULE, reason: str = "") -> str:
     """Puts a retraining on record and rings for it, or says on record why not: what beat calls."""
-    _start(TrainingRun.Kind.RETRAIN, trigger=trigger, reason=reason)
+    return _start(TrainingRun.Kind.RETRAIN, trigger=trigger, reason=reason)
 
 
-@shared_task(name="mlops.tasks.train")
-def train(trigger: str = TrainingRun.Trigger.SCHEDULE, reason: str = "") -> None:
+@shared_task(name="mlops.tasks.train", base=Scheduled)
+def train(trigger: str = TrainingRun.Trigger.SCHEDULE, reason: str = "") -> str:
     """The same for a training that stops at the candidate."""
-    _start(TrainingRun.Kind.TRAIN, trigger=trigger, reason=reason)
+    return _start(TrainingRun.Kind.TRAIN, trigger=trigger, reason=reason)
 
 
-def _start(kind: str, *, trigger: str, reason: str) -> None:
+def _start(kind: str, *, trigger: str, reason: str) -> str:
     order = Order(kind=kind, trigger=trigger, recipe=settings.RECIPE, reason=reason)
     run = queueing.enqueue_or_leave_out(order, now=timezone.now())
-    if run.status == TrainingRun.Status.QUEUED:
-        ring(run)
+    if run.status != TrainingRun.Status.QUEUED:
+        return f"Left out, as {run}: {run.outcome}"
+    ring(run)
+    return f"Queued {run}, and rang for it."
 
 
 def ring(run: TrainingRun) -> None:
@@ -67,14 +111,19 @@ def ring(run: TrainingRun) -> None:
     transaction.on_commit(partial(call, carry_out, run.pk))
 
 
-@shared_task(name="mlops.tasks.reconcile")
-def reconcile() -> None:
+@shared_task(
+    name="mlops.tasks.reconcile", base=Scheduled, soft_time_limit=LONG_SOFT_SECONDS, time_limit=LONG_HARD_SECONDS
+)
+def reconcile() -> str:
     """Brings MLflow and our rows together: what beat calls each minute, and a page after a promotion."""
     try:
-        for done in reconciling.reconcile():
-            logger.info("reconciled: %s", done.words)
+        done = reconciling.reconcile()
     except (NotRecorded, reconciling.Busy) as error:  # the next minute asks again
         logger.warning("not reconciled: %s", error)
+        return f"Not reconciled: {error}"
+    for one in done:
+        logger.info("reconciled: %s", one.words)
+    return " ".join(one.words for one in done) or "Nothing to reconcile."
 
 
 def let_alias_follow() -> None:

@@ -216,6 +216,7 @@ REDIS_URL = read("REDIS_URL")
 WORKER_PROCESSES = read("WORKER_PROCESSES")
 CELERY_BROKER_URL = REDIS_URL or "redis://127.0.0.1:1/0"  # port 1 refuses at once: no broker unless `up` started one
 CELERY_TASK_IGNORE_RESULT = True  # results are rows
+CELERY_RESULT_EXPIRES = None  # there are none; else beat adds a schedule of its own that clears them
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True  # without it a task whose process is killed is lost silently
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -233,7 +234,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 50
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "mlops.beat:SlotScheduler"  # each due moment is a row, claimed before it is sent
 
 # --- MLflow ---------------------------------------------------------------------------------------
 MLFLOW_TRACKING_URI = read("MLFLOW_TRACKING_URI") or f"sqlite:///{VAR}/mlflow/mlflow.sqlite3"
