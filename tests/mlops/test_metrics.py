@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.db import OperationalError
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from prometheus_client import CollectorRegistry
@@ -19,16 +20,19 @@ from classifier import inference
 from mlops import metrics
 from mlops.models import DriftSnapshot, Slot, TrainingRun
 from tests.factories import make_version
+from tests.mlops.dependencies import database_at, valkey
 from tests.mlops.making import NOW, label_tickets, make_trained
 
 pytestmark = pytest.mark.django_db
-QUERIES = 10  # two of them by serving(), which a process that answers asks twice a second anyway
+# Two of them by serving(), which a process that answers asks twice a second anyway; and one more a schedule.
+QUERIES = 10
 SIGNALS = ("word_count_psi", "word_count_ks", "unknown_words", "confidence", "category_shares", "text")
 
 
 @pytest.fixture(autouse=True)
 def _empty_caches(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.MODELS_DIR = tmp_path / "models"
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
     inference.forget_serving()
     yield
     inference.forget_serving()
@@ -135,6 +139,15 @@ def test_heartbeat_is_the_last_that_a_worker_finished_and_beat_the_last_that_was
     assert found["ticketclf_last_beat_timestamp_seconds", ()] == NOW.timestamp() + 180
 
 
+def test_schedule_of_which_nothing_ended_lately_is_not_told_of() -> None:
+    make_schedule("Watch")
+    make_slot("Watch", status="failed")
+    for minute in range(1, metrics.RECENT_SLOTS + 1):
+        make_slot("Watch", minute=minute, status="sent")
+
+    assert value("ticketclf_schedule_failures", name="Watch") is None
+
+
 @pytest.mark.parametrize(
     ("statuses", "failure"),
     [
@@ -224,14 +237,16 @@ def test_live_precision_is_told_once_something_is_labelled(
 def test_facts_take_the_same_few_queries_however_much_there_is(django_assert_num_queries: Any) -> None:
     version = make_version(status="production")
     make_snapshot(version=version)
-    for name in ("Watch", "Heartbeat", "Bell"):
+    PeriodicTask.objects.all().delete()
+    schedules = ("Watch", "Heartbeat", "Bell")
+    for name in schedules:
         make_schedule(name)
         for minute in range(5):
             make_slot(name, minute=minute)
     inference.serving()
     inference._current = None  # known and old: serving() looks again, and loads nothing
 
-    with django_assert_num_queries(QUERIES):
+    with django_assert_num_queries(QUERIES + len(schedules)):
         read()
 
 
@@ -248,13 +263,12 @@ def test_fact_that_cannot_be_read_is_left_out_alone(monkeypatch: pytest.MonkeyPa
     assert {"ticketclf_database_up", "ticketclf_last_beat_timestamp_seconds"} <= names
 
 
-def test_without_a_database_only_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> int:
-        raise OperationalError("connection refused")
+def test_without_a_database_only_that_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    database_at(1, monkeypatch)
 
-    monkeypatch.setattr(metrics, "_production_number", fail)
+    found = {family.name: family.samples[0].value for family in metrics.FactsCollector().collect()}
 
-    assert read() == {("ticketclf_database_up", ()): 0}
+    assert found == {"ticketclf_database_up": 0, "ticketclf_broker_up": 0}
 
 
 def test_registering_asks_nobody(django_assert_num_queries: Any) -> None:
@@ -262,12 +276,22 @@ def test_registering_asks_nobody(django_assert_num_queries: Any) -> None:
         CollectorRegistry(auto_describe=True).register(metrics.FactsCollector())
 
 
-def test_without_a_broker_only_that_is_told(settings: Any) -> None:
-    settings.CELERY_BROKER_URL = "redis://127.0.0.1:1/0"
-
+def test_without_a_broker_only_that_is_told() -> None:
     (family,) = metrics.of_broker()
 
     assert [(sample.name, sample.value) for sample in family.samples] == [("ticketclf_broker_up", 0)]
+
+
+def test_broker_tells_how_many_tasks_wait_in_each_queue(settings: Any, tmp_path: Path) -> None:
+    with valkey(tmp_path / "valkey") as (broker, _pid):
+        settings.CELERY_BROKER_URL = broker.url
+        with redis.Redis.from_url(broker.url) as client:
+            client.lpush("training", "one", "two")
+
+        up, depth = metrics.of_broker()
+
+    assert up.samples[0].value == 1
+    assert {sample.labels["queue"]: sample.value for sample in depth.samples} == {"default": 0, "training": 2}
 
 
 # --- Several processes ----------------------------------------------------------------------------

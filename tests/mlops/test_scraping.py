@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 from prometheus_client import REGISTRY
@@ -16,12 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from classifier import authentication
 from classifier.models import ApiKey, ApiRequest
-from mlops import health
 from mlops.api import scraping as door
+from mlops.metrics import SECONDS
 from tests.factories import make_key, make_version
+from tests.mlops.dependencies import database_at, silent_server
 
 pytestmark = pytest.mark.django_db
 ELSEWHERE = "192.0.2.7"
+CLOSED = 1  # a port where nobody listens
 
 
 @pytest.fixture(autouse=True)
@@ -100,24 +102,10 @@ def test_head_answers_without_a_body() -> None:
 
 
 # --- While the database is away -------------------------------------------------------------------
-@pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Takes the database away from the checks, from when it is called."""
-
-    def take_away() -> None:
-        monkeypatch.setattr(health, "_database", lambda: health.DATABASE_AWAY)
-        monkeypatch.setattr("mlops.metrics._production_number", fail)
-
-    def fail() -> int:
-        raise OperationalError("connection refused")
-
-    return take_away
-
-
-def test_key_that_was_good_a_moment_ago_still_scrapes_without_the_database(away: Any) -> None:
+def test_key_that_was_good_a_moment_ago_still_scrapes_without_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     _, key = make_key("metrics")
     scrape(address=ELSEWHERE, key=key)
-    away()
+    database_at(CLOSED, monkeypatch)
 
     answer = scrape(address=ELSEWHERE, key=key)
 
@@ -125,22 +113,34 @@ def test_key_that_was_good_a_moment_ago_still_scrapes_without_the_database(away:
     assert b"ticketclf_database_up 0.0" in answer.content
 
 
-def test_key_that_nobody_knows_is_told_that_the_database_is_away(away: Any) -> None:
+def test_key_that_nobody_knows_is_told_that_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     _, key = make_key("metrics")
-    away()
+    database_at(CLOSED, monkeypatch)
 
     assert refused(scrape(address=ELSEWHERE, key=key)) == (503, "database_unavailable")
 
 
-def test_key_that_was_revoked_is_not_trusted_later(away: Any) -> None:
+def test_key_that_was_revoked_is_not_trusted_later(monkeypatch: pytest.MonkeyPatch) -> None:
     row, key = make_key("metrics")
     scrape(address=ELSEWHERE, key=key)
     ApiKey.objects.filter(prefix=row.prefix).update(revoked=True)
     authentication.forget_keys()
     assert refused(scrape(address=ELSEWHERE, key=key)) == (401, "invalid_key")
-    away()
+    database_at(CLOSED, monkeypatch)
 
     assert refused(scrape(address=ELSEWHERE, key=key)) == (503, "database_unavailable")
+
+
+def test_scrape_answers_within_two_seconds_while_the_database_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_server() as port:
+        database_at(port, monkeypatch)
+        begun = time.monotonic()
+
+        answer = scrape()
+
+    assert answer.status_code == 200
+    assert b"ticketclf_database_up 0.0" in answer.content
+    assert time.monotonic() - begun < SECONDS + 0.5
 
 
 # --- What comes back --------------------------------------------------------------------------------
