@@ -5,9 +5,11 @@ from django.urls import path
 from mlops.api import (
     DriftSnapshotsView,
     DriftStatsView,
+    HealthView,
     HistoryView,
     LiveQualityView,
     PromoteView,
+    ReadyView,
     RollBackView,
     RunsView,
     RunView,
@@ -17,6 +19,8 @@ from mlops.api import (
 
 urlpatterns = [
     path("quality/live", LiveQualityView.as_view(), name="live_quality"),
+    path("health", HealthView.as_view(), name="health"),
+    path("health/ready", ReadyView.as_view(), name="health_ready"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("drift/stats", DriftStatsView.as_view(), name="drift_stats"),
