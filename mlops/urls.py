@@ -3,6 +3,7 @@
 from django.urls import path
 
 from mlops.api import (
+    DecisionsView,
     HistoryView,
     LiveQualityView,
     PromoteView,
@@ -15,6 +16,7 @@ from mlops.api import (
 
 urlpatterns = [
     path("quality/live", LiveQualityView.as_view(), name="live_quality"),
+    path("retraining/decisions", DecisionsView.as_view(), name="retrain_decisions"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("versions", VersionsView.as_view(), name="versions"),

@@ -197,6 +197,7 @@ SPECTACULAR_SETTINGS = {
         "LabelSource": "classifier.models.Label.Source",
         "TicketSource": "classifier.models.Ticket.Source",
         "PredictionDecision": "classifier.models.Prediction.Decision",
+        "RetrainDecisionKind": "mlops.models.RetrainDecision.Decision",
         "RunDecision": "mlops.models.TrainingRun.Decision",
         "RunKind": "mlops.models.TrainingRun.Kind",
         "RunStatus": "mlops.models.TrainingRun.Status",
