@@ -129,7 +129,7 @@ def _target(version: ModelVersion, labelled: Mapping[int, int]) -> float:
     own = version.thresholds.get("per_category", {})
     slugs = dict(Category.objects.filter(pk__in=labelled).values_list("pk", "slug"))
     wanted = sum(n * own.get(slugs[category], {}).get("target", whole) for category, n in labelled.items())
-    return float(wanted / sum(labelled.values()))
+    return float(round(wanted / sum(labelled.values()), 6))  # 0.7 is a hair more as a sum of sevenths
 
 
 # --- Before anything is in production ---------------------------------------------------------------

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from mlops.api import (
+    DecisionsView,
     DriftSnapshotsView,
     DriftStatsView,
     HealthView,
@@ -21,6 +22,7 @@ urlpatterns = [
     path("quality/live", LiveQualityView.as_view(), name="live_quality"),
     path("health", HealthView.as_view(), name="health"),
     path("health/ready", ReadyView.as_view(), name="health_ready"),
+    path("retraining/decisions", DecisionsView.as_view(), name="retrain_decisions"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("drift/stats", DriftStatsView.as_view(), name="drift_stats"),

@@ -200,6 +200,7 @@ SPECTACULAR_SETTINGS = {
         "PredictionDecision": "classifier.models.Prediction.Decision",
         "DriftVerdict": "mlops.models.DriftSnapshot.Verdict",
         "DriftSeverity": "mlops.models.DriftSnapshot.Severity",
+        "RetrainDecisionKind": "mlops.models.RetrainDecision.Decision",
         "RunDecision": "mlops.models.TrainingRun.Decision",
         "RunKind": "mlops.models.TrainingRun.Kind",
         "RunStatus": "mlops.models.TrainingRun.Status",

@@ -41,7 +41,20 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
         (None, {"fields": ("standing", "whole_outcome", "made", "frozen", "again")}),
         (
             "How it went",
-            {"fields": ("kind", "started", "why", "recipe", created, "took", "step", "whole_log", "mlflow_run")},
+            {
+                "fields": (
+                    "kind",
+                    "started",
+                    "decided",
+                    "why",
+                    "recipe",
+                    created,
+                    "took",
+                    "step",
+                    "whole_log",
+                    "mlflow_run",
+                )
+            },
         ),
     )
 
@@ -68,6 +81,10 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
     @display(description="reason")
     def why(self, run: TrainingRun) -> str:
         return run.reason or NOTHING
+
+    @display(description="decision that began it")
+    def decided(self, run: TrainingRun) -> str:
+        return link(getattr(run, "decided_by", None))
 
     @display(description="attempt")
     def again(self, run: TrainingRun) -> str:

@@ -1,5 +1,6 @@
 """The doors of /api/ on this side: runs, versions with their promotions, drift, live quality, health, metrics."""
 
+from mlops.api.decisions import DecisionsView
 from mlops.api.drift import DriftSnapshotsView, DriftStatsView
 from mlops.api.health import HealthView, ReadyView
 from mlops.api.quality import LiveQualityView
@@ -8,6 +9,7 @@ from mlops.api.scraping import metrics
 from mlops.api.versions import HistoryView, PromoteView, RollBackView, VersionsView, VersionView
 
 __all__ = [
+    "DecisionsView",
     "DriftSnapshotsView",
     "DriftStatsView",
     "HealthView",

@@ -17,7 +17,7 @@ from classifier.authentication import caller_of
 from classifier.models import ModelVersion, Scope, doer
 from classifier.problems import FieldError, Problem
 from mlops import queueing, tasks, training
-from mlops.api import shapes
+from mlops.api import decisions, shapes
 from mlops.api.bodies import Field, choice, page, read_object
 from mlops.models import TrainingRun
 from mlops.runs import Order, RunInProgress
@@ -101,8 +101,8 @@ class RunView(APIView):
     )
     def get(self, request: Request, number: int) -> Response:
         """Shows where the run is, what it did before and how long that took, and what came of it."""
-        rows = TrainingRun.objects.select_related("by", "key", "version", "dataset").defer(*HEAVY_OF_OTHERS)
-        run = rows.filter(pk=number).first()
+        rows = TrainingRun.objects.select_related("by", "key", "version", "dataset", "decided_by")
+        run = rows.defer(*HEAVY_OF_OTHERS).filter(pk=number).first()
         if run is None:
             raise Problem(404, "not_found", f"There is no run {number}. GET /api/runs lists them.")
         return Response(in_full(run, now=timezone.now()))
@@ -143,6 +143,7 @@ def in_full(run: TrainingRun, *, now: datetime) -> dict[str, Any]:
         "verdict": run.verdict or None,
         "mlflow_run_id": run.mlflow_run_id or None,
         "retried_by": TrainingRun.objects.filter(retry_of=run).values_list("pk", flat=True).first(),
+        "decided_by": decisions.as_dict(decided_by) if (decided_by := getattr(run, "decided_by", None)) else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""How the OpenAPI schema tells of runs and versions. Nothing here checks or writes anything."""
+"""How the OpenAPI schema tells of runs, decisions and versions. Nothing here checks or writes anything."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from rest_framework import serializers as s
 
 from classifier.api.shapes import by, problems
 from classifier.models import ModelVersion
-from mlops.models import MAX_REASON, DriftSnapshot, Promotion, TrainingRun
+from mlops.models import MAX_REASON, DriftSnapshot, Promotion, RetrainDecision, TrainingRun
 from mlops.training import RECIPES
 
 __all__ = [
+    "DECISIONS",
     "DRIFT_SNAPSHOTS",
     "DRIFT_STATS",
     "HISTORY",
@@ -59,6 +60,20 @@ def _short_run() -> dict[str, Any]:
     }
 
 
+def _decision() -> dict[str, Any]:
+    return {
+        "id": s.IntegerField(),
+        "cause": s.ChoiceField(RetrainDecision.Cause.choices, help_text="What spoke for it; none: nothing did"),
+        "decision": s.ChoiceField(RetrainDecision.Decision.choices),
+        "words": s.CharField(),
+        "figures": s.DictField(help_text="What it was decided on"),
+        "snapshot": s.IntegerField(allow_null=True, help_text="The drift snapshot that was looked at"),
+        "run": s.IntegerField(allow_null=True, help_text="The run that it started"),
+        "created_at": s.DateTimeField(),
+    }
+
+
+DECISIONS = _page("RetrainDecisions", inline_serializer("RetrainDecision", _decision(), many=True))
 STEP: dict[str, Any] = {
     "name": s.CharField(),
     "words": s.CharField(),
@@ -81,6 +96,7 @@ RUN = inline_serializer(
         "verdict": s.DictField(allow_null=True),
         "mlflow_run_id": s.CharField(allow_null=True),
         "retried_by": s.IntegerField(allow_null=True),
+        "decided_by": inline_serializer("RunDecidedBy", _decision(), allow_null=True),
     },
 )
 RUNS = _page("Runs", inline_serializer("RunInShort", _short_run(), many=True))

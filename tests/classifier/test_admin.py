@@ -24,7 +24,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, TrainingRun
+from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -81,11 +81,12 @@ def more(count: int) -> None:
             confidence=0.9, n_words=4, unknown_share=0.1,
         )  # fmt: skip
         dataset = Dataset.objects.create(fingerprint="ab" * 32, members={}, counts={"train": {"billing": 5}})
-        TrainingRun.objects.create(
+        run = TrainingRun.objects.create(
             status="failed", trigger="command", recipe="word_char", by=person, dataset=dataset, metrics=metrics,
             outcome="No luck.", log="fit",
         )  # fmt: skip
         promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
+        RetrainDecision.objects.create(cause="labels", decision="started", words="200 new labels.", run=run)
         AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
         DriftSnapshot.objects.create(
             version=version, verdict="steady", words="Steady.", method="resampled", window_size=500, recent_count=200,

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from mlops import promotion
+from mlops.models import RetrainDecision
 from tests.factories import make_key
 from tests.mlops.making import label_tickets, make_trained, poor_fit
 
@@ -28,6 +29,7 @@ REFUSED = {
     ("get", "/api/drift/stats"): ["404"],
     ("get", "/api/drift/snapshots"): ["400"],
     ("get", "/api/quality/live"): ["400"],
+    ("get", "/api/retraining/decisions"): ["400"],
     ("get", "/api/versions"): ["400"],
     ("get", "/api/versions/{number}"): ["404"],
     ("get", "/api/versions/history"): ["400"],
@@ -76,6 +78,7 @@ def test_schema_has_the_fields_that_runs_and_versions_are_told_with(schema):
     label_tickets()
     promotion.promote(make_trained(poor_fit().model), reason="First.", force=True)
     promoted = promotion.promote(make_trained(), reason="Better.")
+    RetrainDecision.objects.create(cause="none", decision="not_needed", words="Nothing asks for it.")
     client = Client(headers={"authorization": f"Api-Key {make_key('read')[1]}"})
 
     def told(path: str) -> Any:
@@ -91,6 +94,8 @@ def test_schema_has_the_fields_that_runs_and_versions_are_told_with(schema):
         "PromotionList": told("versions/history"),
         "PromotionInHistory": told("versions/history")["results"][0],
         "PromotionInForce": told(f"versions/history?at={at}"),
+        "RetrainDecisions": told("retraining/decisions"),
+        "RetrainDecision": told("retraining/decisions")["results"][0],
         "LiveQuality": told("quality/live"),
         "LiveFigures": told("quality/live")["totals"],
         "LiveFiguresOfDay": told("quality/live")["per_day"][0],
