@@ -7,13 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 
-from classifier import storing
-from classifier.metrics import PREDICTIONS
+from classifier import metrics, storing
 from classifier.ml import artifact
 from classifier.ml import model as models
 from classifier.ml.artifact import DamagedModel
@@ -56,6 +55,7 @@ class Serving:
     category_ids: tuple[int, ...]  # in the order of the model's categories; 0 where there is no such row
     active: np.ndarray  # bool, (n_categories,)
     every_active: bool
+    stands_in: str = ""  # why the version in production cannot answer, where an older one does
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +97,19 @@ def serving() -> Serving:
             return _current[1]  # another thread looked while this one waited
         found = _look_up()
         _current = (time.monotonic() + SERVING_SECONDS, found)
+        metrics.note_loaded(found.number)
         return found
     except NoModelInProduction:
         _current = None
+        metrics.note_loaded(0)
         raise
     except DamagedModel as error:
         if known is None:
             raise
         logger.error("version %s goes on answering, the one in production cannot: %s", known[1].number, error)
-        _current = (time.monotonic() + SERVING_SECONDS, known[1])
-        return known[1]
+        found = replace(known[1], stands_in=str(error))
+        _current = (time.monotonic() + SERVING_SECONDS, found)
+        return found
     finally:
         _lock.release()
 
@@ -229,8 +232,11 @@ def predict(
     now: datetime,
 ) -> Answered:
     """Answers texts and stores tickets, predictions and the request before it returns."""
-    answered = _answer(serving(), texts)
-    using, decisions = answered.serving, answered.decisions
+    using = serving()
+    began = time.perf_counter()
+    answered = _answer(using, texts)
+    seconds = time.perf_counter() - began
+    decisions = answered.decisions
     stored = storing.store(
         storing.Rows(
             texts=texts,
@@ -247,6 +253,7 @@ def predict(
         request=request,
         now=now,
     )
-    for label, decision in zip(answered.labels, decisions, strict=True):
-        PREDICTIONS.labels(label, decision).inc()
+    metrics.count_answers(
+        labels=answered.labels, decisions=decisions, confidences=answered.confidences, seconds=seconds
+    )
     return Answered(**{**vars(answered), "stored": stored})

@@ -25,6 +25,7 @@ class RequestMiddleware:
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
+        metrics.show_process()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
@@ -36,6 +37,8 @@ class RequestMiddleware:
             method=request.method or "OTHER", handler=handler, status=response.status_code, seconds=seconds
         )
         if request.path_info.startswith("/api/"):
+            if response.status_code >= 400:
+                metrics.count_refusal(code_of(response))
             _record(request, response, handler=handler, seconds=seconds)
         # The route's name and no address: a path could carry what a person typed.
         logger.info("request", handler=handler, status=response.status_code, ms=round(seconds * 1000, 1))
@@ -48,22 +51,28 @@ def handler_of(request: HttpRequest) -> str:
     return "unrouted" if match is None else match.view_name or "unnamed"
 
 
+def code_of(response: HttpResponse) -> str:
+    """The code of the problem that a refusal is, else its status."""
+    return getattr(response, "problem_code", "") or str(response.status_code)
+
+
 def _record(request: HttpRequest, response: HttpResponse, *, handler: str, seconds: float) -> None:
     """One ApiRequest row for an authenticated call that has none yet; one count in its minute for an unknown caller."""
+    if getattr(request, "is_recorded", False):
+        return
     caller = getattr(request, "caller", None)
-    code = getattr(response, "problem_code", "")
     try:
         if caller is None:
             if response.status_code >= 400:
-                RefusalMinute.objects.count_one(code=code or str(response.status_code), now=timezone.now())
-        elif not getattr(request, "is_recorded", False):
+                RefusalMinute.objects.count_one(code=code_of(response), now=timezone.now())
+        else:
             ApiRequest.objects.create(
                 key=caller.key,
                 user=caller.user,
                 route=handler,
                 method=(request.method or "")[:7],
                 status=response.status_code,
-                code=code,
+                code=getattr(response, "problem_code", ""),
                 latency_ms=seconds * 1000,
             )
     except DatabaseError:

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from mlops.supervisor import Child, Supervisor, log_since_start
 EXAMPLES = ("I was double charged", "App keeps crashing", "I can't log into my account")
 NEW_KEY = ".venv/bin/python manage.py create_api_key NAME --scope predict"
 HEALTH = "/api/health/live"
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name; it must be set before that is imported
 WARM_SECONDS = 10.0  # a task in hand may end; a training goes back to the queue
 COLD_SECONDS = 3.0
 NICENESS = 10  # a training takes what the answers leave
@@ -51,6 +53,7 @@ def up(lock: int, *, say: Callable[[str], None], api_key: str | None = None) -> 
     broker = Broker(url=settings.REDIS_URL) if settings.REDIS_URL else embedded(settings.VAR / "valkey")
     logs = settings.VAR / "logs"
     connection.close()  # this process only watches from here on
+    empty_counts()
     say(f"Starting; what the processes say goes to {logs}")
     supervisor = Supervisor(children(broker, logs=logs), logs=logs, say=say, lock=lock)
     supervisor.run(greeting=greeting(api_key=api_key))
@@ -74,11 +77,12 @@ def check_migrations() -> None:
 def children(broker: Broker, *, logs: Path) -> list[Child]:
     """All that `up` runs, in the order of starting; they stop in the opposite one."""
     environment = child_environment(broker)
+    counting = {**environment, COUNTS: str(settings.VAR / "counts")} if settings.WEB_PROCESSES > 1 else environment
     valkey = Child(name="valkey", command=broker.command, environment=environment, ready=broker.answers, vital=True)
     web = Child(
         name="web",
         command=web_command(),
-        environment=environment,
+        environment=counting,
         ready=web_answers,
         vital=True,
         may_start=broker.answers if broker.command else None,
@@ -108,7 +112,7 @@ def children(broker: Broker, *, logs: Path) -> list[Child]:
 
 def child_environment(broker: Broker) -> Mapping[str, str]:
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name.upper() != COUNTS},
         "REDIS_URL": broker.url,
         "TICKETCLF_VAR": str(settings.VAR),
         # `up` may be called from any folder.
@@ -120,11 +124,25 @@ def child_environment(broker: Broker) -> Mapping[str, str]:
     }
 
 
+def empty_counts() -> None:
+    """Makes the folder in which several web processes count anew: what is in it adds up from start to start of `up`.
+
+    Not the web child's start: one that died and came back goes on with its counts. One process counts in its memory,
+    and the worker counts nothing: its children come and go, and each would leave its files.
+    """
+    folder = settings.VAR / "counts"
+    shutil.rmtree(folder, ignore_errors=True)
+    if settings.WEB_PROCESSES > 1:
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def web_command() -> tuple[str, ...]:
     return (
         sys.executable, "-m", "granian", "--interface", "wsgi",
         "--host", numeric(settings.API_HOST), "--port", str(settings.API_PORT),
-        "--workers", "1", "--blocking-threads", str(settings.WEB_THREADS),
+        "--workers", str(settings.WEB_PROCESSES), "--blocking-threads", str(settings.WEB_THREADS),
+        # The others go on answering while a new one starts; a single one is the supervisor's to start again.
+        *(("--respawn-failed-workers",) if settings.WEB_PROCESSES > 1 else ()),
         "--blocking-threads-idle-timeout", "600",  # a thread that ends takes its database connection with it
         "--http", "1", "--no-ws", "--no-access-log",
         "ticketclf.wsgi:application",

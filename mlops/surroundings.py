@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import io
 import logging
 import os
 import re
+import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 from django.conf import settings
 
 # Ours unless the environment says otherwise. MLflow's own are 120 s and 7 tries: an hour of waiting for a dead server.
@@ -146,3 +149,45 @@ def without_password(text: str) -> str:
     for form in (password, unquote(password or "")):
         text = text.replace(form, "…") if form else text
     return text
+
+
+class NotThere(RuntimeError):
+    """MLflow does not answer; the message says why in a line, without a path or a password."""
+
+
+def knock(*, seconds: float) -> None:
+    """Asks MLflow for a sign of life, in about the seconds and without importing it. Raises NotThere.
+
+    A SQLite file that is not there yet is no failure: the first training makes it.
+    """
+    scheme, _, rest = settings.MLFLOW_TRACKING_URI.partition("://")
+    try:
+        if scheme == "sqlite":
+            _knock_at_file(Path(rest.removeprefix("/")).absolute())
+        elif scheme in {"http", "https"}:
+            _knock_at_server(settings.MLFLOW_TRACKING_URI, seconds=seconds)
+        else:
+            with psycopg.connect(f"postgresql://{rest}", connect_timeout=int(seconds)) as connection:
+                connection.execute("SELECT 1")
+    except (OSError, http.client.HTTPException, sqlite3.Error, psycopg.Error) as error:
+        raise NotThere(without_places(reason(error))) from None
+
+
+def _knock_at_file(file: Path) -> None:
+    if not file.exists():
+        nearest = next(folder for folder in file.parents if folder.exists())
+        if not os.access(nearest, os.W_OK):
+            raise NotThere("Its file is not there, and cannot be made.")
+        return
+    with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+
+
+def _knock_at_server(address: str, *, seconds: float) -> None:
+    parts = urlsplit(address)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    with contextlib.closing(kind(parts.hostname or "localhost", parts.port, timeout=seconds)) as client:
+        client.request("GET", f"{parts.path.rstrip('/')}/health")
+        status = client.getresponse().status
+    if status != http.HTTPStatus.OK:
+        raise NotThere(f"It answers with status {status}.")

@@ -1,10 +1,22 @@
-"""The addresses of /api/ that belong to runs and versions."""
+"""The addresses of /api/ that belong to runs, versions and health."""
 
 from django.urls import path
 
-from mlops.api import HistoryView, PromoteView, RollBackView, RunsView, RunView, VersionsView, VersionView
+from mlops.api import (
+    HealthView,
+    HistoryView,
+    PromoteView,
+    ReadyView,
+    RollBackView,
+    RunsView,
+    RunView,
+    VersionsView,
+    VersionView,
+)
 
 urlpatterns = [
+    path("health", HealthView.as_view(), name="health"),
+    path("health/ready", ReadyView.as_view(), name="health_ready"),
     path("runs", RunsView.as_view(), name="runs"),
     path("runs/<int:number>", RunView.as_view(), name="run"),
     path("versions", VersionsView.as_view(), name="versions"),

@@ -1,4 +1,4 @@
-"""The addresses: the API of both apps, its documentation, the admin."""
+"""The addresses: the API of both apps, its documentation, the admin, and what Prometheus scrapes."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
@@ -7,10 +7,12 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from classifier import problems
+from mlops.api import metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
+    path("metrics", metrics, name="metrics"),
     path("api/", include("classifier.urls")),
     path("api/", include("mlops.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

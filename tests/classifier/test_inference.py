@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from classifier import inference
 from classifier.ml.artifact import DamagedModel
@@ -20,6 +22,28 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _models_folder(settings, tmp_path):
     settings.MODELS_DIR = tmp_path / "models"
+
+
+def loaded() -> float | None:
+    """The version that /metrics says this process has loaded."""
+    return REGISTRY.get_sample_value("ticket_model_loaded_version", {"pid": str(os.getpid())})
+
+
+def test_process_shows_which_version_it_has_loaded(production):
+    inference.serving()
+
+    assert loaded() == production.number
+
+
+def test_process_shows_that_it_has_no_version_any_more(production):
+    inference.serving()
+    inference.forget_serving()
+    type(production).objects.update(status="archived")
+
+    with pytest.raises(inference.NoModelInProduction):
+        inference.serving()
+
+    assert loaded() == 0
 
 
 def test_answer_stores_nothing(production, django_assert_num_queries):
@@ -139,6 +163,8 @@ def test_the_last_good_version_goes_on_answering_when_the_new_one_is_damaged(pro
 
     assert (answered.serving.number, answered.labels) == (1, ["billing"])
     assert "version 1 goes on answering, the one in production cannot" in caplog.text
+    assert loaded() == 1
+    assert "Neither" in answered.serving.stands_in or "damaged" in answered.serving.stands_in
 
 
 def test_load_serves_from_the_row_when_the_file_cannot_be_written(production, settings, tmp_path):

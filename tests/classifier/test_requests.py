@@ -44,6 +44,31 @@ def test_an_odd_method_is_counted_as_other():
     assert counted(method="BREW", handler="predict", status="405") == 0
 
 
+def test_seconds_are_counted_by_route_and_status():
+    def observed():
+        labels = {"method": "GET", "handler": "health_live", "status": "200"}
+        return REGISTRY.get_sample_value("http_request_duration_seconds_count", labels) or 0
+
+    before = observed()
+
+    Client().get("/api/health/live")
+
+    assert observed() == before + 1
+
+
+@pytest.mark.parametrize(("path", "code"), [("/api/nothing", "not_found"), ("/api/categories", "not_authenticated")])
+def test_refusals_under_api_are_counted_by_code(path, code):
+    def refused():
+        return REGISTRY.get_sample_value("ticket_refusals_total", {"code": code}) or 0
+
+    before = refused()
+
+    Client().get(path)
+    Client().get("/not/of/the/api")
+
+    assert refused() == before + 1
+
+
 def test_no_log_line_repeats_a_text_or_a_key(production, post, key, caplog):
     caplog.set_level(logging.DEBUG)
 

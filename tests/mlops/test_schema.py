@@ -18,6 +18,7 @@ BODY = ["400", "413", "415"]
 REFUSED = {
     ("post", "/api/predict"): [*BODY, "409", "503"],
     ("get", "/api/categories"): [],
+    ("get", "/api/health"): ["503"],
     ("get", "/api/tickets/{ticket_id}"): ["404"],
     ("put", "/api/tickets/{ticket_id}/label"): [*BODY, "404", "409"],
     ("post", "/api/predictions/{prediction_id}/feedback"): [*BODY, "404", "409"],
@@ -47,6 +48,7 @@ def test_schema_is_valid_and_names_every_refusal_of_every_address(schema):
     }
 
     assert found.pop(("get", "/api/health/live")) == []
+    assert found.pop(("get", "/api/health/ready")) == ["503"]
     assert found == {address: sorted([*CALLER, *statuses]) for address, statuses in REFUSED.items()}
 
 

@@ -68,6 +68,37 @@ def test_children_compute_on_one_thread_each_and_find_our_modules(settings: Sett
     assert found["TICKETCLF_VAR"] == str(settings.VAR)
 
 
+def test_only_several_web_processes_count_in_files(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/of/the/shell")
+
+    found = {}
+    for settings.WEB_PROCESSES in (1, 2):
+        children = serving.children(EMBEDDED, logs=tmp_path)
+        found[settings.WEB_PROCESSES] = {
+            child.name: child.environment["PROMETHEUS_MULTIPROC_DIR"]
+            for child in children
+            if "PROMETHEUS_MULTIPROC_DIR" in child.environment
+        }
+
+    assert found == {1: {}, 2: {"web": str(settings.VAR / "counts")}}
+
+
+def test_start_empties_the_counts(settings: Settings) -> None:
+    settings.WEB_PROCESSES = 2
+    serving.empty_counts()
+    (settings.VAR / "counts" / "counter_1.db").touch()
+
+    serving.empty_counts()
+    left = list((settings.VAR / "counts").iterdir())
+    settings.WEB_PROCESSES = 1
+    serving.empty_counts()
+
+    assert left == []
+    assert not (settings.VAR / "counts").exists()
+
+
 def test_worker_reads_both_queues_with_the_processes_that_are_set(settings: Settings) -> None:
     settings.WORKER_PROCESSES = 3
 
