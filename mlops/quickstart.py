@@ -16,19 +16,11 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from classifier.labelling import import_tickets
-from classifier.models import ApiKey, Category, ModelVersion, Scope, Ticket, User
+from classifier.models import ApiKey, ModelVersion, Scope, Ticket, User
 from classifier.reading import FileRow, read
-from mlops import reconciling, retraining, tracking, training
+from mlops import reconciling, retraining, shipped, tracking, training
 from mlops.models import TrainingRun
 
-# What the shipped tickets are sorted into; data/README.md says more of each.
-CATEGORIES = (
-    ("billing", "Billing", "Charges, fees, refunds, invoices, payment methods and payments that failed."),
-    ("technical", "Technical", "Something does not work: an app, a device, a page, a network; errors and set-up."),
-    ("account", "Account", "Sign-up, sign-in, passwords, identity, personal details, access, closing."),
-    ("shipping", "Shipping", "Where a parcel is, when and where it comes, loss or damage on the way."),
-    ("general", "General", "Everything else: opening hours, what a product can do, praise, complaints, small talk."),
-)
 T = TypeVar("T")
 ADMIN = "admin"
 KEY_NAME = "quickstart"
@@ -100,7 +92,7 @@ def prepare(lines: Lines) -> Ready:
     lines.begin("database")
     call_command("migrate", interactive=False, verbosity=0)
     lines.begin("categories")
-    made = make_categories()
+    made = shipped.make_categories()
     lines.end("" if made else ALREADY)
     bring_in_shipped(lines)
     version = version_in_production(lines)
@@ -117,14 +109,6 @@ def prepare(lines: Lines) -> Ready:
     else:
         lines.tell(f"key, shown only this once: {key}")
     return Ready(version=version.number, api_key=key)
-
-
-def make_categories() -> int:
-    """Makes those of the five that were never there, and gives how many; a retired one stays retired."""
-    made = 0
-    for slug, name, description in CATEGORIES:
-        made += Category.objects.get_or_create(slug=slug, defaults={"name": name, "description": description})[1]
-    return made
 
 
 def bring_in_shipped(lines: Lines) -> None:

@@ -202,7 +202,7 @@ class ApiRequestAdmin(FactAdmin):
 
     empty = "Nobody has asked yet. Each call with a key leaves a line here."
     list_display = (moment("created_at", "time"), "call", "answered", "code", "tickets", "latency", "caller")
-    list_filter = (StatusClass, "created_at")
+    list_filter = (StatusClass, "is_demo", "created_at")
     search_fields = ("key",)  # what is done with it stands in get_search_results
     search_help_text = "A key's name or prefix, or a route"
     list_select_related = ("key", "user")
@@ -235,6 +235,8 @@ class ApiRequestAdmin(FactAdmin):
 
     @display(description="caller")
     def caller(self, request: ApiRequest) -> str:
+        if request.is_demo:
+            return "nobody, made up"
         if request.key is None:
             return link(request.user)
         return link(request.key, page=request.key.prefix)

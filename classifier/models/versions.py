@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+DEMO_NUMBERS = 1_000_000  # demo versions are numbered from here on; a training each minute takes two years to it
+
 
 class ModelArtifact(models.Model):
     """The bytes of a serving model under their SHA-256. A host that lacks the file writes it from here."""
@@ -34,9 +36,11 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Without the columns that hold megabytes, for whoever only asks which version it is."""
         return self.defer(*ModelVersion.HEAVY)
 
-    def next_number(self) -> int:
-        highest = self.aggregate(highest=models.Max("number"))["highest"]
-        return (highest or 0) + 1
+    def next_number(self, *, is_demo: bool = False) -> int:
+        """The number of the next version; demo versions have numbers of their own, far above, and leave no gaps."""
+        own = self.filter(number__gt=DEMO_NUMBERS) if is_demo else self.filter(number__lte=DEMO_NUMBERS)
+        highest = own.aggregate(highest=models.Max("number"))["highest"]
+        return (highest or (DEMO_NUMBERS if is_demo else 0)) + 1
 
 
 class ModelVersion(models.Model):

@@ -16,7 +16,7 @@ def version_numbered(number: int, *, among: ModelVersionQuerySet | None = None) 
     """
     found = _all(among).filter(number=number).first()
     if found is None:
-        numbers = ModelVersion.objects.values_list("number", flat=True)[:SHOWN]
+        numbers = ModelVersion.objects.filter(is_demo=False).values_list("number", flat=True)[:SHOWN]
         known = ", ".join(map(str, numbers)) or "none yet: run train"
         raise BadUsage(f"There is no version {number}. The newest ones: {known}.")
     return found
@@ -28,7 +28,12 @@ def version_meant(number: int | None, *, to: str, among: ModelVersionQuerySet | 
     to: what is to be done with it, for the error. Raises BadUsage and Refused.
     """
     if number is not None:
-        return version_numbered(number, among=among)
+        named = version_numbered(number, among=among)
+        if named.is_demo:
+            raise Refused(
+                f"{str(named).capitalize()} is made up for demonstration: it has no model to {to}. Name another."
+            )
+        return named
     found = _all(among).in_production().first() or _all(among).candidates().first()
     if found is None:
         raise Refused(f"There is no version to {to} yet. Train one with: manage.py train")

@@ -13,7 +13,7 @@ from django.core.management import call_command
 
 from classifier.management.base import BadUsage, Refused
 from classifier.models import ApiKey, Category, Label, ModelVersion, Ticket, User
-from mlops import quickstart
+from mlops import quickstart, shipped
 from mlops.models import Promotion, TrainingRun
 from tests import factories
 from tests.mlops.making import THREE, label_tickets, make_trained, poor_fit
@@ -108,7 +108,7 @@ def test_quickstart_leaves_a_retired_category_and_other_superusers_alone():
     Category.objects.filter(slug="general").update(active=False, description="Retired")
     factories.make_user("root", is_superuser=True)
 
-    quickstart.make_categories()
+    shipped.make_categories()
 
     assert quickstart.make_admin() is None
     assert Category.objects.get(slug="general").description == "Retired"
