@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops import queueing, reconciling, retraining, slots
-from mlops.models import TrainingRun
+from mlops import considering, drift, queueing, reconciling, retraining, slots
+from mlops.models import RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
 from mlops.tracking import NotRecorded
 
@@ -83,6 +84,29 @@ def heartbeat() -> str:
     limits = {name: task.time_limit for name, task in current_app.tasks.items() if isinstance(task, Scheduled)}
     lost = slots.close_lost(timezone.now(), limits=limits)
     return f"Alive; failed {lost} {'slot' if lost == 1 else 'slots'} that nobody ended." if lost else "Alive."
+
+
+@shared_task(name="mlops.tasks.watch_drift", base=Scheduled)
+def watch_drift() -> str:
+    """Takes a drift snapshot if one is due, and asks then whether to retrain: what beat calls each minute."""
+    now = timezone.now()
+    snapshot = drift.watch(now)
+    if snapshot is None:
+        return "No snapshot is due."
+    return f"{str(snapshot).capitalize()}: {snapshot.words} {_consider(now, snapshot=snapshot)}"
+
+
+@shared_task(name="mlops.tasks.consider_retraining", base=Scheduled)
+def consider_retraining() -> str:
+    """Asks whether to retrain, because it is time to: what beat calls each night."""
+    return _consider(timezone.now(), cause=RetrainDecision.Cause.SCHEDULE)
+
+
+def _consider(now: datetime, **asked: Any) -> str:
+    decision = considering.consider(now, **asked)
+    if decision.run is not None:
+        ring(decision.run)
+    return decision.words
 
 
 @shared_task(name="mlops.tasks.retrain", base=Scheduled)

@@ -1,0 +1,64 @@
+"""What beat calls to watch: a snapshot when one is due, and the question whether to retrain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from classifier.models import ModelVersion
+from mlops import tasks
+from mlops.models import DriftSnapshot, RetrainDecision, TrainingRun
+from tests.mlops.making import kitchen
+from tests.mlops.test_drift import answer, few_are_enough, version  # noqa: F401 (fixtures)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
+
+
+def test_watching_without_a_model_does_nothing() -> None:
+    assert tasks.watch_drift() == "No snapshot is due."
+
+
+def test_watching_takes_a_snapshot_and_asks_whether_to_retrain(version: ModelVersion) -> None:  # noqa: F811
+    answer(version, kitchen(60, seed=1), at=timezone.now())
+
+    words = tasks.watch_drift()
+
+    snapshot, decision = DriftSnapshot.objects.get(), RetrainDecision.objects.get()
+    assert (snapshot.verdict, decision.decision, decision.snapshot) == ("drifted", "not_needed", snapshot)
+    assert words.startswith(f"Snapshot {snapshot.pk}: ")
+    assert words.endswith(decision.words)
+
+
+def test_watching_twice_in_a_minute_takes_one_snapshot(version: ModelVersion) -> None:  # noqa: F811
+    tasks.watch_drift()
+
+    assert tasks.watch_drift() == "No snapshot is due."
+    assert DriftSnapshot.objects.count() == RetrainDecision.objects.count() == 1
+
+
+def test_nightly_question_rings_for_the_run_that_it_begins(
+    version: ModelVersion,  # noqa: F811
+    settings: Any,
+    rung: list[tuple[str, int]],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    settings.RETRAIN_COOL_DOWN_HOURS = 0
+
+    with django_capture_on_commit_callbacks(execute=True):
+        words = tasks.consider_retraining()
+
+    run = TrainingRun.objects.queued().get()
+    assert (run.trigger, run.decided_by.decision) == ("schedule", "started")
+    assert rung == [("mlops.tasks.carry_out", run.pk)]
+    assert words == run.decided_by.words
+
+
+def test_nightly_question_that_is_answered_no_rings_for_nobody(settings: Any, rung: list[tuple[str, int]]) -> None:
+    settings.RETRAIN_AUTOMATIC = False
+
+    tasks.consider_retraining()
+
+    assert rung == []
+    assert RetrainDecision.objects.get().decision in {"switched_off", "not_needed"}
