@@ -433,6 +433,17 @@ def test_retired_category_is_offered_only_where_it_stands(at):
     assert offered(other) == []
 
 
+def test_ticket_whose_text_was_removed_cannot_be_labelled(at):
+    ticket = factories.make_ticket("Removed.", text_removed_at=timezone.now())
+    billing = factories.make_categories(["billing"])[0]
+
+    page = at.get(address(Ticket, "change", ticket.pk)).content.decode()
+    answer = at.post(address(Ticket, "change", ticket.pk), {"label": billing.pk})
+
+    assert "was removed, as it was too old. Import" in page
+    assert (answer.status_code, Label.objects.count()) == (302, 0)
+
+
 def test_saving_a_ticket_changes_no_column_of_it(at):
     ticket = factories.make_ticket("My parcel")
     billing = factories.make_categories(["billing"])[0]
