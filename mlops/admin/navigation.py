@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelVersion, Prediction, Ticket, User
-from mlops.models import AliasMove, Dataset, Promotion, TrainingRun
+from mlops.models import AliasMove, Dataset, Promotion, Slot, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ GROUPS = {
         ),
         Place(Dataset, "Datasets", "dataset", "The tickets that runs trained on, frozen."),
         Place(PeriodicTask, "Schedules", "schedule", "What runs by itself, and when."),
+        Place(Slot, "Schedule log", "event_note", "What ran when, how long it took, and what came of it."),
     ),
     "Access": (
         Place(ApiKey, "API keys", "key", "Which clients may ask, and for what."),

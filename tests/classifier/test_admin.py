@@ -24,7 +24,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import AliasMove, Dataset, Promotion, TrainingRun
+from mlops.models import AliasMove, Dataset, Promotion, Slot, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +87,8 @@ def more(count: int) -> None:
         )  # fmt: skip
         promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
         AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
+        due = timezone.now().replace(microsecond=number)
+        Slot.objects.create(name=f"Schedule {number}", task="mlops.tasks.heartbeat", due_at=due, words="Alive.")
 
 
 def staff(client: Any, *permissions: str) -> User:
