@@ -78,7 +78,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
         newest = Slot.objects.filter(name=row.name).order_by("-due_at")[:SHOWN_SLOTS]
         rows = [
             (
-                link(slot, when(slot.due_at)),
+                link(slot, when(slot.due_at, to_the_second=True)),
                 slot.status.replace("_", " "),
                 seconds_between(slot.started_at, slot.ended_at),
                 excerpt(slot.words),

@@ -17,6 +17,7 @@ from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph
 from mlops.models import Slot
 
+due = moment("due_at", "due", to_the_second=True)  # two moments of the heartbeat are in a minute
 COLOURS = {"done": "success", "failed": "danger", "not sent": "danger", "running": "info", "sent": "info"}
 
 
@@ -38,8 +39,8 @@ class SlotAdmin(FactAdmin):
     """Each moment at which a schedule was due, the newest first, and what came of it."""
 
     empty = "No schedule was due yet. They are followed while beat runs: manage.py up starts it."
-    list_display = (moment("due_at", "due"), "name", "standing", "came_of_it", "took")
-    list_display_links = (list_display[0],)
+    list_display = (due, "named", "standing", "came_of_it", "took")
+    list_display_links = (due,)
     list_filter = (OfSchedule, "status", "due_at")
     search_fields = ("words",)
     search_help_text = "Words of what came of it"
@@ -48,9 +49,13 @@ class SlotAdmin(FactAdmin):
         (None, {"fields": ("standing", "whole_words", "schedule")}),
         (
             "When",
-            {"fields": (moment("due_at", "due"), moment("sent_at", "sent"), "waited", "took", "task_name")},
+            {"fields": (due, moment("sent_at", "sent", to_the_second=True), "waited", "took", "task_name")},
         ),
     )
+
+    @display(description="schedule")
+    def named(self, slot: Slot) -> str:
+        return slot.name
 
     @display(description="status", label=COLOURS)
     def standing(self, slot: Slot) -> str:
