@@ -34,6 +34,16 @@ class CategoryRetired(ValueError):
     """The category is not answered any more, so nothing new is labelled with it."""
 
 
+class TextRemoved(ValueError):
+    """The ticket's text was taken away as too old, so there is nothing that its label could teach."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        super().__init__(
+            f"A label needs the ticket's text; that of ticket {ticket.pk} was removed, as it was too old. Import the "
+            "text again, or send it again with the ticket's external id, and label it then."
+        )
+
+
 @dataclass(frozen=True)
 class Said:
     """A ticket's current label, and whether it was written just now or had said the same before."""
@@ -57,7 +67,7 @@ def set_label(
     by, key: who says it, a person or the client that holds the key.
     The same category from a source that outranks the label's replaces it as well, so that it counts for training. A
     ticket's first label also gives it its place (group and split); seed breaks ties between splits.
-    Raises LabelOutranked, CategoryRetired, and Ticket.DoesNotExist if it was deleted meanwhile.
+    Raises LabelOutranked, CategoryRetired, TextRemoved, and Ticket.DoesNotExist if it was deleted meanwhile.
     """
     if not category.active:
         raise CategoryRetired(
@@ -79,8 +89,10 @@ def _set_label(wanted: Label, *, seed: int) -> Said:
         bands = banded([ticket.text])[0]
         wait_for_turn()  # before the ticket is locked: an import holds both in this order, too
     # One label at a time for a ticket, in a strength that keeps no answer from pointing at it. SQLite needs no lock.
-    places = Ticket.objects.select_for_update(no_key=True).values_list("split", "group")
-    ticket.split, ticket.group = places.get(pk=ticket.pk)
+    places = Ticket.objects.select_for_update(no_key=True).values_list("split", "group", "text_removed_at")
+    ticket.split, ticket.group, ticket.text_removed_at = places.get(pk=ticket.pk)
+    if ticket.text_removed_at is not None:
+        raise TextRemoved(ticket)
     label = Label.objects.current().select_related("category").filter(ticket=ticket).first()
     if label is not None:
         gain = RANKS[Label.Source(wanted.source)] - RANKS[Label.Source(label.source)]
@@ -204,6 +216,8 @@ def import_tickets(
         if report.accepted:
             moment = now or timezone.now()
             splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
+            # After their places are written: from then on retention takes no text of theirs away.
+            Ticket.objects.bring_back_texts({known.pk: entry.text for known, entry, _ in plan.known})
             if look is not None:
                 look()
         if not report.kept:

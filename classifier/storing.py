@@ -111,32 +111,39 @@ class Stored:
 def store(rows: Rows, *, request: RequestFacts, now: datetime) -> Stored:
     """Writes all rows of one call, or none.
 
-    A ticket whose external id is known, with the same text, is used again. Raises ExternalIdTaken for another text.
+    A ticket whose external id is known, with the same text, is used again; if its text was removed as too old, it has
+    it again. Raises ExternalIdTaken for another text.
     """
-    write = _store_postgres if connection.vendor == "postgresql" else _store_sqlite
     digests = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in rows.normalised]  # as Ticket.digest
     if not any(rows.external_ids):
-        return write(rows, digests, [None] * len(digests), request=request, now=now)
+        return _write(rows, digests, [None] * len(digests), request=request, now=now)
     try:
-        return write(rows, digests, _known(rows, digests), request=request, now=now)
+        return _store_known(rows, digests, request=request, now=now)
     except IntegrityError:  # another call brought one of the external ids in between: now it is known
-        return write(rows, digests, _known(rows, digests), request=request, now=now)
+        return _store_known(rows, digests, request=request, now=now)
 
 
-def _known(rows: Rows, digests: list[str]) -> list[int | None]:
-    """The ids of the tickets that the external ids name, None for new ones."""
+def _write(rows: Rows, digests: list[str], known: list[int | None], *, request: RequestFacts, now: datetime) -> Stored:
+    write = _store_postgres if connection.vendor == "postgresql" else _store_sqlite
+    return write(rows, digests, known, request=request, now=now)
+
+
+def _store_known(rows: Rows, digests: list[str], *, request: RequestFacts, now: datetime) -> Stored:
+    """Stores a call of which some tickets may be there. Raises ExternalIdTaken."""
     wanted = [external_id for external_id in rows.external_ids if external_id is not None]
-    found = {
-        external_id: (pk, digest)
-        for external_id, pk, digest in Ticket.objects.filter(external_id__in=wanted).values_list(
-            "external_id", "pk", "text_digest"
-        )
-    }
-    known = [found.get(external_id or "", (None, "")) for external_id in rows.external_ids]
-    taken = [position for position, (pk, digest) in enumerate(known) if pk is not None and digest != digests[position]]
+    columns = ("external_id", "pk", "text_digest", "text_removed_at")
+    found = {name: row for name, *row in Ticket.objects.filter(external_id__in=wanted).values_list(*columns)}
+    known = [found.get(external_id or "", (None, "", None)) for external_id in rows.external_ids]
+    taken = [place for place, (pk, digest, _) in enumerate(known) if pk is not None and digest != digests[place]]
     if taken:
         raise ExternalIdTaken(taken)
-    return [pk for pk, _ in known]
+    ids = [pk for pk, _, _ in known]
+    lost = {pk: text for (pk, _, removed_at), text in zip(known, rows.texts, strict=True) if removed_at is not None}
+    if not lost:
+        return _write(rows, digests, ids, request=request, now=now)
+    with transaction.atomic():
+        Ticket.objects.bring_back_texts(lost)
+        return _write(rows, digests, ids, request=request, now=now)
 
 
 def _latency_ms(request: RequestFacts) -> float:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from mlops import considering, drift, queueing, reconciling, retraining, slots
+from mlops import considering, drift, purging, queueing, reconciling, retraining, slots
 from mlops.models import RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
 from mlops.tracking import NotRecorded
@@ -148,6 +148,14 @@ def reconcile() -> str:
     for one in done:
         logger.info("reconciled: %s", one.words)
     return " ".join(one.words for one in done) or "Nothing to reconcile."
+
+
+@shared_task(
+    name="mlops.tasks.clean_up", base=Scheduled, soft_time_limit=LONG_SOFT_SECONDS, time_limit=LONG_HARD_SECONDS
+)
+def clean_up() -> str:
+    """Removes what is older than the settings allow: what beat calls each night."""
+    return purging.purge(timezone.now()).in_words()
 
 
 def let_alias_follow() -> None:

@@ -20,7 +20,7 @@ NOTHING = "-"  # as Unfold shows an empty column
 EXCERPT_CHARACTERS = 90
 
 
-def when(moment: datetime | None) -> str:
+def when(moment: datetime | None, *, to_the_second: bool = False) -> str:
     """A time to the minute in DISPLAY_TIME_ZONE; the pointer brings the second and the zone."""
     if moment is None:
         return NOTHING
@@ -29,16 +29,16 @@ def when(moment: datetime | None) -> str:
         '<time class="whitespace-nowrap" datetime="{}" title="{}">{}</time>',
         moment.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S %Z}",
-        f"{local:%Y-%m-%d %H:%M}",
+        f"{local:%Y-%m-%d %H:%M:%S}" if to_the_second else f"{local:%Y-%m-%d %H:%M}",
     )
 
 
-def moment(field: str, description: str) -> Callable[[Model], str]:
+def moment(field: str, description: str, *, to_the_second: bool = False) -> Callable[[Model], str]:
     """A column that shows the field's time."""
 
     @display(description=description, ordering=field)
     def column(row: Model) -> str:
-        return when(getattr(row, field))
+        return when(getattr(row, field), to_the_second=to_the_second)
 
     column.__name__ = field  # Django makes a column's name and its CSS class of it
     return column

@@ -101,6 +101,9 @@ class LabelForm(forms.ModelForm):
         self.fields["label"].queryset = Category.objects.filter(choices)
         # A label is corrected and never taken away.
         self.fields["label"].required = current is not None
+        if self.instance.text_removed_at is not None:
+            self.fields["label"].disabled = True
+            self.fields["label"].help_text = str(labelling.TextRemoved(self.instance))
 
     @property
     def decided(self) -> Category | None:

@@ -111,6 +111,7 @@ class TicketView(APIView):
                 "is_demo": ticket.is_demo,
                 "split": ticket.split,
                 "created_at": ticket.created_at,
+                "text_removed_at": ticket.text_removed_at,
                 "label": next((_told(label) for label in labels if label.ended_at is None), None),
                 "labels": [{**_told(label), "until": label.ended_at} for label in labels],
                 "predictions": [_predicted(row) for row in predictions[:MAX_PREDICTIONS]],
@@ -158,6 +159,8 @@ def _say(ticket: Ticket, category: Category, *, caller: Caller) -> dict[str, Any
         )
     except labelling.LabelOutranked as error:
         raise Problem(409, "label_outranked", str(error)) from None
+    except labelling.TextRemoved as error:
+        raise Problem(409, "text_removed", str(error)) from None
     except labelling.CategoryRetired as error:
         names = CategoryNames(Category.objects.active())
         wrong = FieldError("label", "category_retired", f"It is retired. {_nearest(category.slug, names)}")

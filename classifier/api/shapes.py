@@ -98,6 +98,9 @@ TICKET_ANSWER = inline_serializer(
         "is_demo": serializers.BooleanField(),
         "split": serializers.ChoiceField(choices=Split.choices, allow_null=True, help_text="Null until it is labelled"),
         "created_at": serializers.DateTimeField(),
+        "text_removed_at": serializers.DateTimeField(
+            allow_null=True, help_text="When its text was removed as too old; a sentence that says so stands for it"
+        ),
         "label": inline_serializer("CurrentLabel", _label_facts(), allow_null=True),
         "labels": inline_serializer(
             "PastLabel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -65,6 +66,13 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
 
     def with_digest_of(self, text: str) -> TicketQuerySet:
         return self.filter(text_digest=Ticket.digest(text))
+
+    def bring_back_texts(self, texts: Mapping[int, str]) -> None:
+        """Gives those of these tickets their text again, by id, that lost it as too old."""
+        lost = self.filter(text_removed_at__isnull=False).only("pk").in_bulk(list(texts))  # in batches, if need be
+        for pk, ticket in lost.items():
+            ticket.text, ticket.text_removed_at = texts[pk], None
+        self.bulk_update(lost.values(), ["text", "text_removed_at"])
 
 
 class Ticket(models.Model):

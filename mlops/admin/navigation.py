@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelVersion, Prediction, Ticket, User
-from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, TrainingRun
+from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, Slot, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,22 @@ GROUPS = {
     "Model": (
         Place(ModelVersion, "Versions", "model_training", "What answers, with its scores. Promote another here."),
         Place(TrainingRun, "Training runs", "fitness_center", "Each attempt to make a version, with its log."),
+        Place(Promotion, "Promotions", "rocket_launch", "Which version went to production when, by whom and why."),
+        Place(
+            AliasMove, "MLflow alias", "push_pin", "Where MLflow's alias was moved, by us or by hand, and the answer."
+        ),
+        Place(Dataset, "Datasets", "dataset", "The tickets that runs trained on, frozen."),
+    ),
+    "Watch": (
+        Place(DriftSnapshot, "Drift", "monitoring", "Whether recent tickets are like those it was validated on."),
         Place(
             RetrainDecision,
             "Retraining decisions",
             "rule",
             "Whether a retraining began by itself, and why, or why not.",
         ),
-        Place(Promotion, "Promotions", "rocket_launch", "Which version went to production when, by whom and why."),
-        Place(
-            AliasMove, "MLflow alias", "push_pin", "Where MLflow's alias was moved, by us or by hand, and the answer."
-        ),
-        Place(Dataset, "Datasets", "dataset", "The tickets that runs trained on, frozen."),
         Place(PeriodicTask, "Schedules", "schedule", "What runs by itself, and when."),
-    ),
-    "Watch": (
-        Place(DriftSnapshot, "Drift", "monitoring", "Whether recent tickets are like those it was validated on."),
+        Place(Slot, "Schedule log", "event_note", "What ran when, how long it took, and what came of it."),
     ),
     "Access": (
         Place(ApiKey, "API keys", "key", "Which clients may ask, and for what."),

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django_celery_beat import admin as beat  # importing it registers its own pages, which are taken down here
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.admin import TabularInline
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from classifier.admin.base import CarefulAdmin
-from classifier.admin.cells import moment
+from classifier.admin.cells import NOTHING, excerpt, link, moment, when
+from classifier.admin.sheets import Sheet, Table
 from mlops import tasks  # noqa: F401 (see TaskSelect)
+from mlops.admin.slots import COLOURS, log_of, seconds_between
+from mlops.models import Slot
+
+SHOWN_SLOTS = 10
 
 # Solar schedules need the package ephem, which is not installed: one of them would keep beat from starting.
 admin.site.unregister([ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule])
@@ -36,7 +44,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
 
     form = PeriodicTaskForm
     empty = "Nothing runs by itself yet. Add a task, and a schedule for it."
-    list_display = ("name", "enabled", "scheduler", "one_off", moment("start_time", "not before"))
+    list_display = ("name", "enabled", "scheduler", "last", "last_due", "one_off", moment("start_time", "not before"))
     list_filter = ("enabled", "one_off")
     date_hierarchy = None
     actions = ("enable_tasks", "disable_tasks")
@@ -47,6 +55,48 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
         ("How it is sent", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
     readonly_fields = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        newest = Slot.objects.filter(name=OuterRef("name")).order_by("-due_at")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                newest_due=Subquery(newest.values("due_at")[:1]), newest_status=Subquery(newest.values("status")[:1])
+            )
+        )
+
+    @display(description="last", label=COLOURS)
+    def last(self, task: PeriodicTask) -> str | None:
+        return task.newest_status and task.newest_status.replace("_", " ")
+
+    @display(description="was due")
+    def last_due(self, task: PeriodicTask) -> str:
+        return log_of(task.name, when(task.newest_due)) if task.newest_due else NOTHING
+
+    def sheet(self, row: PeriodicTask) -> Sheet:
+        newest = Slot.objects.filter(name=row.name).order_by("-due_at")[:SHOWN_SLOTS]
+        rows = [
+            (
+                link(slot, when(slot.due_at, to_the_second=True)),
+                slot.status.replace("_", " "),
+                seconds_between(slot.started_at, slot.ended_at),
+                excerpt(slot.words),
+            )
+            for slot in newest
+        ]
+        table = Table(
+            title="What came of it",
+            headers=("Due", "Status", "Seconds", "What came of it"),
+            rows=rows,
+            note=format_html(
+                "Its newest moments. {} has all of the last seven days.", log_of(row.name, "The schedule log")
+            ),
+            empty="It was not due yet, or beat does not run: manage.py up starts it.",
+            numbers=frozenset({2}),
+            prose=frozenset({3}),
+        )
+        return Sheet(tables=(table,))
 
 
 class TaskInline(TabularInline):

@@ -24,7 +24,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, TrainingRun
+from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, Slot, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +92,8 @@ def more(count: int) -> None:
             version=version, verdict="steady", words="Steady.", method="resampled", window_size=500, recent_count=200,
             reference_count=400, signals=[{"name": "text", "value": 0.1, "threshold": 0.2, "words": "", "drifted": 0}],
         )  # fmt: skip
+        due = timezone.now().replace(microsecond=number)
+        Slot.objects.create(name=f"Schedule {number}", task="mlops.tasks.heartbeat", due_at=due, words="Alive.")
 
 
 def staff(client: Any, *permissions: str) -> User:
@@ -436,6 +438,17 @@ def test_retired_category_is_offered_only_where_it_stands(at):
 
     assert offered(ticket) == [retired]
     assert offered(other) == []
+
+
+def test_ticket_whose_text_was_removed_cannot_be_labelled(at):
+    ticket = factories.make_ticket("Removed.", text_removed_at=timezone.now())
+    billing = factories.make_categories(["billing"])[0]
+
+    page = at.get(address(Ticket, "change", ticket.pk)).content.decode()
+    answer = at.post(address(Ticket, "change", ticket.pk), {"label": billing.pk})
+
+    assert "was removed, as it was too old. Import" in page
+    assert (answer.status_code, Label.objects.count()) == (302, 0)
 
 
 def test_saving_a_ticket_changes_no_column_of_it(at):

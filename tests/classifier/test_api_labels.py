@@ -228,6 +228,29 @@ def test_label_like_no_other_is_refused_with_where_to_look(ticket, label_key):
     assert "GET /api/categories" in body["detail"]
 
 
+def test_label_for_a_ticket_whose_text_was_removed_is_refused(prediction, label_key):
+    ticket = prediction.ticket
+    Ticket.objects.update(text="Removed.", text_removed_at=NOW)
+
+    answers = [put(ticket, {"label": "billing"}, key=label_key), post(prediction, {"correct": True}, key=label_key)]
+
+    for answer in answers:
+        body = assert_problem(answer, 409, "text_removed")
+        assert body["detail"].startswith(f"A label needs the ticket's text; that of ticket {ticket.pk} was removed")
+    assert not Label.objects.exists()
+
+
+def test_ticket_says_when_its_text_was_removed(ticket):
+    key = factories.make_key("read")[1]
+    before = get(ticket, key).json()
+    Ticket.objects.update(text="Removed.", text_removed_at=NOW)
+
+    after = get(ticket, key).json()
+
+    assert (before["text"], before["text_removed_at"]) == (ticket.text, None)
+    assert (after["text"], after["text_removed_at"]) == ("Removed.", "2026-05-04T12:00:00Z")
+
+
 def test_retired_label_is_refused(ticket, label_key):
     Category.objects.create(slug="bill", name="Bill", active=False)
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from classifier import authentication, inference
 from classifier.models import (
@@ -118,6 +119,17 @@ def test_predict_uses_a_known_external_id_again(production, post):
     assert second[1]["id"] == first["id"]
     assert second[1]["prediction_id"] != first["prediction_id"]
     assert (Ticket.objects.count(), Prediction.objects.count()) == (2, 3)
+
+
+def test_predict_gives_a_known_ticket_its_text_again_that_was_removed(production, post):
+    post({"tickets": [{"text": THREE[0], "external_id": "zd-1"}, {"text": THREE[1], "external_id": "zd-2"}]})
+    Ticket.objects.update(text="Removed.", text_removed_at=timezone.now())
+
+    post({"tickets": [THREE[1], {"text": THREE[0], "external_id": "zd-1"}]})
+
+    again, other = Ticket.objects.get(external_id="zd-1"), Ticket.objects.get(external_id="zd-2")
+    assert (again.text, again.text_removed_at, again.predictions.count()) == (THREE[0], None, 2)
+    assert (other.text, other.text_removed_at is None) == ("Removed.", False)
 
 
 def test_predict_refuses_a_known_external_id_with_another_text(production, post):

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from classifier.ml.scoring import score
 from classifier.models import ModelArtifact, ModelVersion, User
 from mlops import judging, promotion
 from mlops.admin import reports
-from mlops.models import Dataset, Promotion, TrainingRun
+from mlops.models import Dataset, Promotion, Slot, TrainingRun
 from tests import factories
 from tests.mlops.making import NOW, good_fit, label_tickets, make_trained, poor_fit
 
@@ -333,3 +333,72 @@ def test_front_page_says_which_version_answers_or_what_to_do(at):
     version = make_bare(7, status="production")
 
     assert f'href="{page_of(version)}">Version 7</a> answers tickets.' in text_of(at.get("/admin/"))
+
+
+# --- Schedules and what they did ------------------------------------------------------------------
+LOG = reverse_lazy("admin:mlops_slot_changelist")
+
+
+@pytest.fixture
+def clean_up() -> PeriodicTask:
+    """A schedule with three moments: gone well, failed, not sent."""
+    PeriodicTask.objects.all().delete()
+    minute = IntervalSchedule.objects.create(every=1, period="minutes")
+    said = [("done", "Removed: 12 texts of tickets."), ("failed", "Its process is gone."), ("not_sent", "No broker.")]
+    for number, (status, words) in enumerate(said):
+        began = NOW + timedelta(minutes=number)
+        ended = {} if status == "not_sent" else {"started_at": began, "ended_at": began + timedelta(seconds=75)}
+        Slot.objects.create(
+            name="Clean up",
+            task="mlops.tasks.clean_up",
+            due_at=began,
+            sent_at=began,
+            status=status,
+            words=words,
+            **ended,
+        )
+    Slot.objects.create(name="Another", task="mlops.tasks.heartbeat", due_at=NOW)
+    return PeriodicTask.objects.create(name="Clean up", task="mlops.tasks.clean_up", interval=minute)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [({"name": "Clean up"}, 3), ({"status__exact": "failed"}, 1), ({"name": "Clean up", "q": "texts"}, 1), ({}, 4)],
+)
+def test_schedule_log_is_filtered_by_schedule_status_and_words(at, clean_up, filters, found):
+    page = at.get(LOG, filters)
+
+    assert len(page.context["cl"].result_list) == found
+
+
+def test_schedule_log_says_what_ran_when_how_long_and_what_came_of_it(at, clean_up):
+    text = text_of(at.get(LOG, {"name": "Clean up"}))
+
+    for said in ("2026-11-23 09:30:00", "Removed: 12 texts of tickets.", "75.0", "not sent"):
+        assert said in text
+
+
+def test_page_of_a_slot_leads_to_its_schedule(at, clean_up):
+    first, other = Slot.objects.get(status="done"), Slot.objects.get(name="Another")
+
+    assert page_of(clean_up) in text_of(at.get(page_of(first)))
+    assert "Another, removed since" in text_of(at.get(page_of(other)))
+
+
+def test_page_of_a_schedule_shows_its_newest_moments_and_leads_to_the_log(at, clean_up):
+    page = at.get(page_of(clean_up))
+
+    (table,) = page.context["sheet"].tables
+    assert [row[1:] for row in rows_of(table)] == [
+        ["not sent", "-", "No broker."],
+        ["failed", "75.0", "Its process is gone."],
+        ["done", "75.0", "Removed: 12 texts of tickets."],
+    ]
+    assert f'href="{LOG}?name=Clean+up"' in text_of(page)
+
+
+def test_list_of_schedules_shows_how_the_last_moment_went(at, clean_up):
+    text = text_of(at.get(reverse("admin:django_celery_beat_periodictask_changelist")))
+
+    assert "not sent" in text
+    assert f'href="{LOG}?name=Clean+up"' in text
