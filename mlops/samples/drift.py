@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from django.conf import settings
-from numpy.typing import NDArray
 
+from classifier.ml.profile import Batch, Indices, Numbers, lengths
+from classifier.ml.shift import Signal, psi
+from classifier.ml.telling import TellingWord
 from classifier.models import ModelVersion
+from mlops import severity
 from mlops.models import DriftSnapshot
 
 REFERENCE, RECENT = 600, 500  # tickets
 WINDOW_HOURS = 30
-EDGES = (0, 5, 8, 12, 16, 22, 30, 40, 55, 80)  # words, the least of each bin of the histogram; the last is open
-CONFIDENCE_BINS = 10
-# Thresholds as they come out for 500 recent tickets against 600.
+EDGES = np.array([0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 110], dtype=np.float64)  # words, of the histogram
+# Thresholds about as large as chance makes them for 500 recent tickets against 600.
 THRESHOLDS = {
     "word_count_psi": 0.1,
     "word_count_ks": 0.11,
     "unknown_words": 0.02,
     "confidence": 0.02,
     "category_shares": 0.1,
-    "text": 0.55,
+    "text": 0.12,
 }
-IN_WORDS = {
-    "word_count_psi": "The lengths of tickets",
-    "word_count_ks": "The widest gap between the lengths of tickets",
-    "unknown_words": "The share of unknown words",
-    "confidence": "The fall of the mean confidence",
-    "category_shares": "The shares of the categories",
-    "text": "How well the texts can be told apart",
-}
-TOLD_APART = 0.63  # of pairs of an old and a new text, by their words; 0.5 is chance
-TELLING = ("roaming", "eSIM", "voucher", "courier", "chargeback")
-Counts = NDArray[np.int64]
-Numbers = NDArray[np.float64]
-
-
-class Tickets:
-    """Made-up tickets in figures: words, unknown share, confidence and category of each, shape (n,)."""
-
-    def __init__(self, rng: np.random.Generator, *, n: int, longer: float, unknown: float, shares: Numbers) -> None:
-        self.words = np.maximum(1, rng.gamma(2.0, 13.0 * longer, size=n)).astype(np.int64)
-        self.unknown = rng.beta(1, 1 / unknown - 1, size=n)
-        self.confidence = 0.5 + 0.5 * rng.beta(5, 0.9, size=n)
-        self.category = rng.choice(len(shares), size=n, p=shares)
-
-    def figures(self, slugs: Sequence[str]) -> dict[str, Any]:
-        """Histograms and shares, for the column `reference` or `recent`; each histogram adds up to the count."""
-        of_category = np.bincount(self.category, minlength=len(slugs))
-        of_confidence, _ = np.histogram(self.confidence, bins=CONFIDENCE_BINS, range=(0, 1))
-        return {
-            "count": len(self.words),
-            "words": {
-                "mean": round(float(self.words.mean()), 2),
-                "std": round(float(self.words.std()), 2),
-                "min": int(self.words.min()),
-                "max": int(self.words.max()),
-            },
-            "word_histogram": {"edges": list(EDGES), "counts": self.histogram.tolist()},
-            "confidence_histogram": {"bins": CONFIDENCE_BINS, "counts": of_confidence.tolist()},
-            "mean_confidence": round(float(self.confidence.mean()), 4),
-            "unknown_share": round(float(self.unknown.mean()), 4),
-            "categories": {
-                slug: round(count / len(self.words), 4) for slug, count in zip(slugs, of_category.tolist(), strict=True)
-            },
-        }
-
-    @property
-    def histogram(self) -> Counts:
-        return np.histogram(self.words, bins=[*EDGES, np.inf])[0]
+TOLD_APART = 0.21  # the correlation by which made-up texts, of which there are none, can be told apart
+TELLING = (
+    TellingWord("roaming", "recent", 0.064, 0.002),
+    TellingWord("esim", "recent", 0.052, 0.0),
+    TellingWord("voucher", "recent", 0.038, 0.005),
+    TellingWord("fax", "reference", 0.0, 0.018),
+)
 
 
 def make_snapshot(version: ModelVersion, *, seed: int, now: datetime) -> DriftSnapshot:
@@ -80,71 +43,115 @@ def make_snapshot(version: ModelVersion, *, seed: int, now: datetime) -> DriftSn
     rng = np.random.default_rng(seed)
     slugs = version.categories
     shares = rng.dirichlet(np.full(len(slugs), 20.0))
-    reference = Tickets(rng, n=REFERENCE, longer=1.0, unknown=0.05, shares=shares)
-    recent = Tickets(rng, n=RECENT, longer=1.35, unknown=0.12, shares=shares)
-    signals = _signals(reference, recent, n_categories=len(slugs), now=now)
-    drifted = [signal["name"] for signal in signals if signal["drifted"]]
-    mean, std = float(reference.words.mean()), float(reference.words.std())
+    reference = _tickets(rng, n=REFERENCE, longer=1.0, unknown=0.05, shares=shares)
+    recent = _tickets(rng, n=RECENT, longer=1.35, unknown=0.12, shares=shares)
+    told = _told(reference, recent, slugs, since=now - timedelta(hours=WINDOW_HOURS))
+    words, advice = severity.drifted(told)
     return DriftSnapshot.objects.create(
         version=version,
         verdict=DriftSnapshot.Verdict.DRIFTED,
-        severity=DriftSnapshot.Severity.CLEAR,
-        words=f"Made up for demonstration. Drifted: {', '.join(drifted)}. Tickets are longer, with words that are new.",
-        advice="Nothing: these tickets do not exist. Remove them with manage.py purge_demo.",
+        severity=severity.severity(told.signals),
+        words=f"Made up for demonstration. {words}",
+        advice=f"Nothing, for these tickets do not exist. Were they real: {advice}",
         method="made up for demonstration",
         window_size=settings.DRIFT_WINDOW,
         recent_count=RECENT,
         reference_count=REFERENCE,
         window_from=now - timedelta(hours=WINDOW_HOURS),
         window_to=now,
-        reference_mean=mean,
-        reference_std=std,
-        recent_mean=float(recent.words.mean()),
-        recent_std=float(recent.words.std()),
-        drift_score=abs(float(recent.words.mean()) - mean) / std,
-        signals=signals,
-        telling_words=list(TELLING),
-        reference=reference.figures(slugs),
-        recent=recent.figures(slugs),
-        estimated_accuracy=round(float(recent.confidence.mean()), 4),
-        reference_accuracy=round(float(reference.confidence.mean()), 4),
-        is_likely_worse=any(signal["drifted"] for signal in signals if signal["name"] == "confidence"),
+        **asdict(told.lengths),
+        signals=[_plain(signal, told) for signal in told.signals],
+        telling_words=[asdict(word) for word in TELLING],
+        reference=_side(reference, slugs),
+        recent=_side(recent, slugs),
+        estimated_accuracy=told.estimated_accuracy,
+        reference_accuracy=told.reference_accuracy,
+        is_likely_worse="confidence" in told.drifted,
         is_demo=True,
         created_at=now,
     )
 
 
-def _signals(reference: Tickets, recent: Tickets, *, n_categories: int, now: datetime) -> list[dict[str, Any]]:
-    categories = [np.bincount(tickets.category, minlength=n_categories) for tickets in (reference, recent)]
+def _tickets(rng: np.random.Generator, *, n: int, longer: float, unknown: float, shares: Numbers) -> Batch:
+    """Made-up tickets in figures; no text stands behind them."""
+    return Batch(
+        n_words=np.maximum(1, rng.gamma(2.0, 13.0 * longer, size=n)).astype(np.int64),
+        unknown=rng.beta(1, 1 / unknown - 1, size=n),
+        confidence=0.5 + 0.5 * rng.beta(5, 0.9, size=n),
+        category=rng.choice(len(shares), size=n, p=shares).astype(np.int64),
+    )
+
+
+def _told(reference: Batch, recent: Batch, slugs: Sequence[str], *, since: datetime) -> severity.Facts:
+    """All that the snapshot's sentences tell of: they are put together as those of a real one."""
+    signals = _signals(reference, recent, n_categories=len(slugs))
+    sure = float(recent.confidence.mean())
+    return severity.Facts(
+        signals=signals,
+        since={signal.name: since for signal in signals if signal.drifted},
+        lengths=lengths(reference.n_words, recent.n_words),
+        reference_shares=_side(reference, slugs)["categories"],
+        recent_shares=_side(recent, slugs)["categories"],
+        telling=TELLING,
+        recent_confidence=sure,
+        recent_unknown=float(recent.unknown.mean()),
+        estimated_accuracy=sure,  # a calibrated model is right as often as it says
+        reference_accuracy=float(reference.confidence.mean()),
+    )
+
+
+def _signals(reference: Batch, recent: Batch, *, n_categories: int) -> list[Signal]:
+    histograms = [_histogram(side).astype(np.float64) for side in (reference, recent)]
+    categories = [np.bincount(side.category, minlength=n_categories).astype(np.float64) for side in (reference, recent)]
     values = {
-        "word_count_psi": _psi(reference.histogram, recent.histogram),
-        "word_count_ks": _widest_gap(reference.words, recent.words),
+        "word_count_psi": float(psi(*histograms)),
+        "word_count_ks": _widest_gap(reference.n_words, recent.n_words),
         "unknown_words": float(recent.unknown.mean() - reference.unknown.mean()),
         "confidence": float(reference.confidence.mean() - recent.confidence.mean()),
-        "category_shares": _psi(*categories),
+        "category_shares": float(psi(*categories)),
         "text": TOLD_APART,
     }
-    since = (now - timedelta(hours=WINDOW_HOURS)).isoformat()
-    return [
-        {
-            "name": name,
-            "value": round(value, 4),
-            "threshold": THRESHOLDS[name],
-            "drifted": value > THRESHOLDS[name],
-            "since": since if value > THRESHOLDS[name] else None,
-            "words": f"{IN_WORDS[name]}: {value:.3f}, where {THRESHOLDS[name]:g} is the limit.",
-        }
-        for name, value in values.items()
-    ]
+    return [Signal(name=name, value=value, threshold=THRESHOLDS[name]) for name, value in values.items()]
 
 
-def _psi(reference: Counts, recent: Counts) -> float:
-    """As a snapshot has it: half a count is added to each bin, so that empty ones are finite."""
-    held, now = ((counts + 0.5) / (counts + 0.5).sum() for counts in (reference, recent))
-    return float(((now - held) * np.log(now / held)).sum())
+def _plain(signal: Signal, told: severity.Facts) -> dict[str, Any]:
+    since = told.since.get(signal.name)
+    return {
+        "name": signal.name,
+        "value": round(signal.value, 6),
+        "threshold": signal.threshold,
+        "drifted": signal.drifted,
+        "since": since.isoformat() if since else None,
+        "words": severity.sentence(signal, told) if signal.drifted else "",
+    }
 
 
-def _widest_gap(reference: Counts, recent: Counts) -> float:
+def _side(side: Batch, slugs: Sequence[str]) -> dict[str, Any]:
+    """One side in figures, in the shape of a real snapshot's."""
+    counts = np.bincount(side.category, minlength=len(slugs)) / len(side)
+    return {
+        "words": {
+            "count": len(side),
+            "mean": float(side.n_words.mean()),
+            "std": float(side.n_words.std()),
+            "min": int(side.n_words.min()),
+            "max": int(side.n_words.max()),
+            "edges": EDGES.tolist(),
+            "histogram": _histogram(side).tolist(),
+        },
+        "categories": dict(zip(slugs, counts.tolist(), strict=True)),
+        "confidence": float(side.confidence.mean()),
+        "unknown": float(side.unknown.mean()),
+    }
+
+
+def _histogram(side: Batch) -> Indices:
+    """Tickets by their words; the last bin has all that are longer."""
+    counts: Indices = np.histogram(np.minimum(side.n_words, EDGES[-1]), bins=EDGES)[0]
+    return counts
+
+
+def _widest_gap(reference: Indices, recent: Indices) -> float:
     """The Kolmogorov-Smirnov distance of two samples."""
     points = np.union1d(reference, recent)
     held, now = (np.searchsorted(np.sort(words), points, side="right") / len(words) for words in (reference, recent))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from numpy.typing import NDArray
 
@@ -125,21 +126,6 @@ def write_files(version: ModelVersion, folder: Path, *, snapshot: DriftSnapshot 
     files = list(write_report(Scores.from_dict(version.metrics["test"]), folder, prefix="test", about=about))
     if snapshot is not None:
         path = folder / "drift_report.json"
-        write_json(_as_report(snapshot, version), path)
+        write_json({"is_demo": True, **json.loads(json.dumps(snapshot.as_dict(), cls=DjangoJSONEncoder))}, path)
         files.append(path)
     return files
-
-
-def _as_report(snapshot: DriftSnapshot, version: ModelVersion) -> dict[str, Any]:
-    names = (
-        "is_demo", "verdict", "severity", "words", "advice", "method", "window_size", "recent_count", "reference_count",
-        "reference_mean", "reference_std", "recent_mean", "recent_std", "drift_score", "signals", "telling_words",
-        "reference", "recent", "estimated_accuracy", "reference_accuracy", "is_likely_worse", "quality",
-    )  # fmt: skip
-    moments = {"window_from": snapshot.window_from, "window_to": snapshot.window_to, "created_at": snapshot.created_at}
-    return {
-        "snapshot": snapshot.pk,
-        "version": version.number,
-        **{name: getattr(snapshot, name) for name in names},
-        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
-    }

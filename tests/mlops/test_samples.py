@@ -245,7 +245,8 @@ def test_files_are_the_report_the_picture_and_the_drift(tmp_path: Path) -> None:
     assert (report["version"], report["is_demo"], drift["is_demo"]) == (version.number, True, True)
     assert report["confusion"] == version.metrics["test"]["confusion"]
     assert files[1].read_bytes().startswith(b"\x89PNG")
-    assert drift["window_to"] == NOW.isoformat()
+    assert drift["window"]["to"] == "2026-11-23T09:30:00Z"
+    assert drift["model_version"] == version.number
 
 
 # --- The snapshot ---------------------------------------------------------------------------------
@@ -259,13 +260,13 @@ def snapshot() -> DriftSnapshot:
 def test_snapshot_figures_add_up(snapshot: DriftSnapshot, side: str) -> None:
     figures, count = getattr(snapshot, side), getattr(snapshot, f"{side}_count")
 
-    histogram = figures["word_histogram"]
-    assert figures["count"] == sum(histogram["counts"]) == sum(figures["confidence_histogram"]["counts"]) == count
-    assert len(histogram["edges"]) == len(histogram["counts"])
-    assert sum(figures["categories"].values()) == pytest.approx(1, abs=0.001)
-    assert figures["words"]["mean"] == pytest.approx(getattr(snapshot, f"{side}_mean"), abs=0.01)
-    assert figures["words"]["std"] == pytest.approx(getattr(snapshot, f"{side}_std"), abs=0.01)
-    assert figures["words"]["min"] <= figures["words"]["mean"] <= figures["words"]["max"]
+    words = figures["words"]
+    assert words["count"] == sum(words["histogram"]) == count
+    assert len(words["edges"]) == len(words["histogram"]) + 1
+    assert sum(figures["categories"].values()) == pytest.approx(1, abs=1e-9)
+    assert words["mean"] == getattr(snapshot, f"{side}_mean")
+    assert words["std"] == getattr(snapshot, f"{side}_std")
+    assert words["min"] <= words["mean"] <= words["max"]
 
 
 def test_snapshot_score_is_the_distance_of_the_means(snapshot: DriftSnapshot) -> None:
@@ -279,12 +280,13 @@ def test_snapshot_signals_stand_by_their_thresholds(snapshot: DriftSnapshot) -> 
 
     assert names == ["word_count_psi", "word_count_ks", "unknown_words", "confidence", "category_shares", "text"]
     assert all(signal["drifted"] == (signal["value"] > signal["threshold"]) for signal in snapshot.signals)
-    assert all((signal["since"] is None) != signal["drifted"] and signal["words"] for signal in snapshot.signals)
+    assert all(bool(signal["since"]) == bool(signal["words"]) == signal["drifted"] for signal in snapshot.signals)
     assert snapshot.signal("word_count_psi")["drifted"]
     assert not snapshot.signal("confidence")["drifted"]
 
 
 def test_snapshot_is_demo_and_says_so(snapshot: DriftSnapshot) -> None:
-    assert snapshot.words.startswith("Made up for demonstration.")
+    assert snapshot.words.startswith("Made up for demonstration. ")
+    assert snapshot.severity != "none"
     assert list(DriftSnapshot.objects.real()) == []
     assert (snapshot.verdict, snapshot.is_likely_worse) == ("drifted", False)

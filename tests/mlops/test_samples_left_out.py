@@ -10,9 +10,10 @@ from django.core.management import call_command
 from classifier import exporting
 from classifier.labelling import import_tickets, set_label
 from classifier.management.base import BadUsage, Refused
-from classifier.models import Category, Label, ModelVersion, Prediction, Ticket
+from classifier.models import Category, Label, ModelVersion, Ticket
 from classifier.reading import FileRow
-from mlops import judging, promotion, samples
+from mlops import drift, judging, promotion, quality, samples
+from mlops import metrics as facts
 from mlops.gathering import gather, tally
 from mlops.management.choosing import version_meant, version_numbered
 from mlops.models import DriftSnapshot
@@ -82,11 +83,39 @@ def test_command_on_a_demo_version_says_that_it_has_no_model(demo: ModelVersion,
         call_command(command, f"--version={demo.number}")
 
 
-def test_drift_of_the_version_in_production_has_none(demo: ModelVersion) -> None:
-    production = make_version(status="production")
+def test_live_quality_counts_none(demo: ModelVersion) -> None:
+    label_tickets()
+    ticket = Ticket.objects.filter(is_demo=True)[0]
+    set_label(ticket, Category.objects.get(slug="billing"), source="reviewer", now=NOW)
 
-    assert list(DriftSnapshot.objects.of_production()) == []
-    assert not Prediction.objects.filter(version=production).exists()
+    assert quality.summary(demo, NOW)["n"] == 0
+
+
+def test_drift_looks_at_none_and_shows_none(demo: ModelVersion, at: Any) -> None:
+    version = make_version(status="production")
+
+    assert drift.is_due(version, NOW)  # the demo snapshot of a moment ago is none of this version's
+    assert at.get("/api/drift/stats").status_code == 404
+    assert at.get("/api/drift/snapshots").json()["results"] == []
+
+
+def test_metrics_have_none(demo: ModelVersion) -> None:
+    make_version(status="production")
+
+    samples_of = {metric.name: metric.samples for metric in facts.of_database()}
+
+    assert [sample.value for sample in samples_of["ticketclf_model_production_version"]] == [1]
+    assert not {"ticketclf_last_snapshot_timestamp_seconds", "support_ticket_drift_score"} & set(samples_of)
+
+
+def test_admin_page_of_the_snapshot_shows_it_flagged(demo: ModelVersion, at: Any) -> None:
+    snapshot = DriftSnapshot.objects.get()
+
+    content = at.get(f"/admin/mlops/driftsnapshot/{snapshot.pk}/change/").content.decode()
+
+    assert "made up for demonstration" in content
+    assert "roaming" in content
+    assert "made up for demonstration" in at.get("/admin/mlops/driftsnapshot/").content.decode()
 
 
 def test_api_flags_them(demo: ModelVersion, at: Any) -> None:
