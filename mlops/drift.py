@@ -71,7 +71,10 @@ def take_snapshot(now: datetime) -> DriftSnapshot | None:
     in production. Raises NoReference if the version's profile is missing and cannot be made.
     """
     began = time.perf_counter()
-    version = ModelVersion.objects.in_production().first()
+    # Megabytes of scores and answers are not needed.
+    version = (
+        ModelVersion.objects.in_production().defer("metrics", "parameters", "thresholds", "validation_answers").first()
+    )
     if version is None:
         return None
     try:
@@ -185,7 +188,7 @@ def _since(snapshot: DriftSnapshot, signals: Sequence[Signal]) -> dict[str, date
     before = DriftSnapshot.objects.real().filter(version=snapshot.version).only("signals", "created_at").first()
     earlier: dict[str, str] = {}
     if before is not None:
-        earlier = {signal["name"]: signal["since"] for signal in before.signals if signal["since"]}
+        earlier = {signal["name"]: signal["since"] for signal in before.signals if signal.get("since")}
     return {
         signal.name: datetime.fromisoformat(earlier[signal.name]) if signal.name in earlier else snapshot.created_at
         for signal in signals
