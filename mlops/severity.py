@@ -16,6 +16,15 @@ CLEAR, STRONG = 1.5, 3.0  # times the threshold: what chance alone hardly double
 NAMED = 3  # categories or words that a sentence names
 MOVED = 0.02  # of the shares: a category that moved less is not worth naming
 
+ABOUT = {
+    "word_count_psi": "the word counts",
+    "word_count_ks": "the word counts",
+    "unknown_words": "the unknown words",
+    "confidence": "the confidence",
+    "category_shares": "the shares of the categories",
+    "text": "the texts",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -43,7 +52,7 @@ def severity(signals: Sequence[Signal]) -> Severity:
     >>> severity([Signal("confidence", value=0.05, threshold=0.04)]).value
     'slight'
     """
-    excess = max((s.value / s.threshold for s in signals if s.drifted and s.threshold), default=0.0)
+    excess = max((_excess(signal) for signal in signals if signal.drifted), default=0.0)
     if not excess:
         return Severity.NONE
     return Severity.STRONG if excess > STRONG else Severity.CLEAR if excess > CLEAR else Severity.SLIGHT
@@ -63,20 +72,34 @@ def steady(*, n_recent: int, n_reference: int) -> tuple[str, str]:
 
 
 def drifted(facts: Facts) -> tuple[str, str]:
-    """The words and the advice of a window that has drifted."""
-    names = facts.drifted
-    said = [sentence(signal, facts) for signal in facts.signals if signal.drifted]
-    if names == ["category_shares"]:
+    """The words and the advice of a window that has drifted; the first sentence says which signals, and since when."""
+    found = sorted((s for s in facts.signals if s.drifted), key=_excess, reverse=True)
+    names = [signal.name for signal in found]
+    first = min(facts.since.values())
+    about = list(dict.fromkeys(ABOUT[name] for name in names))
+    alone = " alone" if names == ["category_shares"] else ""
+    listed = ", ".join(about[:-1]) + (" and " if about[1:] else "") + about[-1]
+    said = [f"{severity(found).label} drift since {first:%Y-%m-%d %H:%M} UTC, in {listed}{alone}."]
+    # Both are about word counts, and the distance of the two says it better than their mix.
+    told = [s for s in found if not (s.name == "word_count_psi" and "word_count_ks" in names)]
+    said += [sentence(signal, facts, first=first) for signal in told]
+    if alone:
         said.append("Within each category the tickets are like before.")
     return " ".join(said), _advice(facts)
 
 
-def sentence(signal: Signal, facts: Facts) -> str:
-    """What one signal says, and since when it does."""
+def sentence(signal: Signal, facts: Facts, *, first: datetime | None = None) -> str:
+    """What one signal says, and since when, unless that is what was said first."""
     body = _BODIES[signal.name](facts)
     beyond = "" if signal.threshold is None else f" ({signal.value:.3f}, by chance up to {signal.threshold:.3f})"
     since = facts.since.get(signal.name)
-    return f"{body}{beyond}{f', since {since:%Y-%m-%d %H:%M} UTC' if since else ''}."
+    later = f", since {since:%Y-%m-%d %H:%M} UTC" if since and since != first else ""
+    return f"{body}{beyond}{later}."
+
+
+def _excess(signal: Signal) -> float:
+    """How many times its threshold a signal reaches."""
+    return signal.value / signal.threshold if signal.threshold else 0.0
 
 
 def _lengths(facts: Facts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,15 +58,16 @@ def test_severity_of_a_window_that_is_too_small_is_none() -> None:
 def test_sentence_says_which_signal_how_far_and_since_when(name: str, words: str) -> None:
     said, _ = severity.drifted(facts(name))
 
-    assert said == f"{words}by chance up to 0.200), since 2026-11-23 09:30 UTC."
+    assert said == f"Slight drift since 2026-11-23 09:30 UTC, in {severity.ABOUT[name]}. {words}by chance up to 0.200)."
 
 
 def test_change_of_shares_names_the_categories_that_grew_and_shrank() -> None:
     said, advice = severity.drifted(facts("category_shares"))
 
     assert said == (
+        "Slight drift since 2026-11-23 09:30 UTC, in the shares of the categories alone. "
         "The shares of the categories have changed: technical (30% to 59%) grew; billing (40% to 10%) shrank "
-        "(0.300, by chance up to 0.200), since 2026-11-23 09:30 UTC. Within each category the tickets are like before."
+        "(0.300, by chance up to 0.200). Within each category the tickets are like before."
     )
     assert advice.startswith("The model needs nothing: an accuracy of 74.5% is estimated")
 
@@ -76,17 +77,17 @@ def test_change_of_shares_without_a_large_mover_names_none() -> None:
         facts("category_shares", recent_shares={"billing": 0.4, "general": 0.3, "technical": 0.3})
     )
 
-    assert said.startswith("The shares of the categories have changed (0.300")
+    assert "The shares of the categories have changed (0.300" in said
 
 
 def test_texts_without_a_telling_word_are_said_to_differ_all_the_same() -> None:
-    assert severity.drifted(facts("text", telling=[]))[0].startswith("The texts speak of other things (0.300")
+    assert "The texts speak of other things (0.300" in severity.drifted(facts("text", telling=[]))[0]
 
 
 def test_longer_tickets_are_called_longer() -> None:
     longer = Lengths(reference_mean=20, reference_std=5, recent_mean=40, recent_std=4, drift_score=4)
 
-    assert severity.drifted(facts("word_count_ks", lengths=longer))[0].startswith("Tickets are longer: 40.0 words")
+    assert "Tickets are longer: 40.0 words" in severity.drifted(facts("word_count_ks", lengths=longer))[0]
 
 
 def test_advice_tells_a_change_of_input_from_likely_damage() -> None:
@@ -96,3 +97,16 @@ def test_advice_tells_a_change_of_input_from_likely_damage() -> None:
     assert change.startswith("Other tickets come in, and nothing says that answers are worse: an accuracy of 74.5%")
     assert damage.startswith("Answers are likely to be right less often: an accuracy of 74.5%")
     assert "manage.py retrain" in damage
+
+
+def test_furthest_signal_comes_first_and_word_counts_are_told_once() -> None:
+    said, _ = severity.drifted(
+        facts(
+            "word_count_psi", "word_count_ks", "text", since={"text": SINCE, "word_count_ks": SINCE + timedelta(days=1)}
+        )
+    )
+
+    assert said.startswith("Slight drift since 2026-11-23 09:30 UTC, in the word counts and the texts. ")
+    assert said.count("Tickets are shorter") == 1
+    assert "another mix" not in said
+    assert "by chance up to 0.200), since 2026-11-24 09:30 UTC." in said
