@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -37,7 +38,9 @@ def _asked(name: str, question: Callable[[], T]) -> Future[T]:
             future = Future()
             _open[name] = (time.monotonic(), future)
             # No pool: its threads are waited for at the end of the process, and these may hang for good.
-            threading.Thread(target=_answer, args=(question, future), name=f"ask {name}", daemon=True).start()
+            # The context of the caller is copied: what is logged over there carries the id of the request.
+            run = contextvars.copy_context().run
+            threading.Thread(target=run, args=(_answer, question, future), name=f"ask {name}", daemon=True).start()
         return future
 
 

@@ -28,6 +28,7 @@ HEALTH = "/api/health/live"
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name; it must be set before that is imported
 WARM_SECONDS = 10.0  # a task in hand may end; a training goes back to the queue
 COLD_SECONDS = 3.0
+GRANIAN_LOGS = settings.BASE_DIR / "ticketclf" / "granian_logs.json"  # the form of its own few lines
 NICENESS = 10  # a training takes what the answers leave
 
 
@@ -78,6 +79,7 @@ def children(broker: Broker, *, logs: Path) -> list[Child]:
     """All that `up` runs, in the order of starting; they stop in the opposite one."""
     environment = child_environment(broker)
     counting = {**environment, COUNTS: str(settings.VAR / "counts")} if settings.WEB_PROCESSES > 1 else environment
+    is_json = settings.LOG_FORMAT == "json"
     valkey = Child(name="valkey", command=broker.command, environment=environment, ready=broker.answers, vital=True)
     web = Child(
         name="web",
@@ -87,6 +89,7 @@ def children(broker: Broker, *, logs: Path) -> list[Child]:
         vital=True,
         may_start=broker.answers if broker.command else None,
         waits_for="the embedded Valkey",
+        json_log=is_json,
     )
     node = f"up-{secrets.token_hex(4)}@{socket.gethostname()}"
     worker = Child(
@@ -96,6 +99,7 @@ def children(broker: Broker, *, logs: Path) -> list[Child]:
         may_start=broker.answers,
         ready=worker_answers(broker, node=node, options=settings.CELERY_BROKER_TRANSPORT_OPTIONS),
         waits_for=f"the broker at {broker.shown}",
+        json_log=is_json,
         # The second signal gives unfinished tasks back to the queue.
         stop_with=((signal.SIGTERM, WARM_SECONDS), (signal.SIGQUIT, COLD_SECONDS)),
     )
@@ -104,8 +108,9 @@ def children(broker: Broker, *, logs: Path) -> list[Child]:
         command=celery("beat"),
         environment=environment,
         may_start=broker.answers,
-        ready=lambda: "scheduler ->" in log_since_start(logs / "beat.log"),  # its banner, at every log level
+        ready=lambda: "scheduler ->" in log_since_start(logs / "beat.log"),  # what it says first, at every log level
         waits_for=f"the broker at {broker.shown}",
+        json_log=is_json,
     )
     return [valkey, web, worker, beat] if broker.command else [web, worker, beat]
 
@@ -145,6 +150,7 @@ def web_command() -> tuple[str, ...]:
         *(("--respawn-failed-workers",) if settings.WEB_PROCESSES > 1 else ()),
         "--blocking-threads-idle-timeout", "600",  # a thread that ends takes its database connection with it
         "--http", "1", "--no-ws", "--no-access-log",
+        *(("--log-config", str(GRANIAN_LOGS)) if settings.LOG_FORMAT == "json" else ()),
         "ticketclf.wsgi:application",
     )  # fmt: skip
 
@@ -160,7 +166,8 @@ def worker_command(node: str) -> tuple[str, ...]:
 
 def celery(*arguments: str) -> tuple[str, ...]:
     level = settings.LOGGING["root"]["level"]  # Celery's own default would lift the level to WARNING
-    return (sys.executable, "-m", "celery", "-A", "ticketclf.celery", *arguments, "--loglevel", level)
+    quiet = ("--quiet",) if settings.LOG_FORMAT == "json" else ()  # no banner, which is no JSON
+    return (sys.executable, "-m", "celery", *quiet, "-A", "ticketclf.celery", *arguments, "--loglevel", level)
 
 
 def web_answers() -> bool:

@@ -7,6 +7,7 @@ serving.py; minder.py ends the children if this process is killed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -42,7 +43,7 @@ class Child:
 
     environment: all of it, nothing is inherited. waits_for: what may_start asks about, in words. vital: without it
     nothing is worth running, so the supervisor gives up if it never gets ready. stop_with: signals and the seconds each
-    is given; after the last the whole group is killed.
+    is given; after the last the whole group is killed. json_log: its log holds JSON, and what we write there is.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Child:
     may_start: Callable[[], bool] | None = None
     waits_for: str = ""
     vital: bool = False
+    json_log: bool = False
     stop_with: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 5.0),)
 
 
@@ -89,8 +91,9 @@ class Process:
         rotate(self.log)
         self.started, self.ready_at, self.waits_since, self.overdue = time.monotonic(), None, None, False
         with self.log.open("ab", buffering=0) as log:
+            mark = f"{STARTED}{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} ==="
             with contextlib.suppress(OSError):  # a full disk is no reason not to start
-                log.write(f"{STARTED}{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} ===\n".encode())
+                log.write(f"{json.dumps({'event': mark}) if self.child.json_log else mark}\n".encode())
             self._popen = subprocess.Popen(
                 (*INTRODUCE, *self.child.command),
                 env=self.child.environment,

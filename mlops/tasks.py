@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -175,6 +176,7 @@ def call(task: Any, *arguments: Any) -> None:
         except (OperationalError, RedisError, OSError) as error:
             logger.warning("%s was not sent, the broker does not answer: %s", task.name, error)
 
-    sending = threading.Thread(target=send, name=task.name, daemon=True)
+    # In a copy of the caller's context: the task's log lines name the request that caused it.
+    sending = threading.Thread(target=copy_context().run, args=(send,), name=task.name, daemon=True)
     sending.start()
     sending.join(CALL_SECONDS)

@@ -115,12 +115,10 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "django_prometheus",
-    "django_structlog",
 ]
 MIDDLEWARE = [
     "classifier.requests.RequestMiddleware",  # outermost: it measures and counts what every other layer answers
     "classifier.requests.MeasuredBefore",
-    "classifier.requests.LoggedRequest",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -280,7 +278,8 @@ REQUEST_RETENTION_DAYS = read("REQUEST_RETENTION_DAYS")
 WEB_PROCESSES = read("WEB_PROCESSES")
 
 # --- Logs and figures -----------------------------------------------------------------------------
-LOGGING = logs.configuration(level=read("LOG_LEVEL"), form=read("LOG_FORMAT"))
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # no address of a person in a log line
+LOG_FORMAT = read("LOG_FORMAT")
+LOGGING = logs.configuration(level=read("LOG_LEVEL"), form=LOG_FORMAT)
+LOGGING_CONFIG = "ticketclf.logs.configure"
 PROMETHEUS_EXPORT_MIGRATIONS = False  # it would ask the database at every start
 UNFOLD = look.UNFOLD

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from mlops import asking
 from mlops.asking import ask
@@ -23,6 +24,13 @@ def test_questions_are_asked_side_by_side() -> None:
     found = ask({"one": lambda: both.wait() >= 0, "other": lambda: both.wait() >= 0}, seconds=5)
 
     assert found == {"one": True, "other": True}
+
+
+def test_question_is_asked_in_the_context_of_the_caller() -> None:
+    with bound_contextvars(request_id="4711"):
+        found = ask({"id": lambda: get_contextvars()["request_id"]}, seconds=5)
+
+    assert found == {"id": "4711"}
 
 
 def test_late_answer_is_missing_and_the_others_are_there(hanging: threading.Event) -> None:

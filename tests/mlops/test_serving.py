@@ -116,6 +116,26 @@ def test_web_listens_where_it_is_told_with_the_threads_that_are_set(settings: Se
     assert "--host 127.0.0.1 --port 8123 --workers 1 --blocking-threads 5 " in command
 
 
+def test_several_web_processes_are_started_anew_by_the_server(settings: Settings) -> None:
+    settings.WEB_PROCESSES = 3
+
+    command = " ".join(serving.web_command())
+
+    assert "--workers 3 " in command
+    assert "--respawn-failed-workers" in command
+
+
+def test_json_logs_are_asked_of_every_process_of_ours(settings: Settings, tmp_path: Path) -> None:
+    settings.LOG_FORMAT = "json"
+
+    children = {child.name: child for child in serving.children(EMBEDDED, logs=tmp_path)}
+
+    assert {name for name, child in children.items() if child.json_log} == {"web", "worker", "beat"}
+    assert "--quiet" in children["worker"].command
+    assert "--quiet" in children["beat"].command
+    assert Path(children["web"].command[children["web"].command.index("--log-config") + 1]).is_file()
+
+
 def test_beat_is_ready_when_its_banner_names_the_scheduler(tmp_path: Path) -> None:
     beat = serving.children(EMBEDDED, logs=tmp_path)[-1]
     assert beat.ready is not None
