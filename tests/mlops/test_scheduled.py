@@ -53,6 +53,11 @@ def test_task_with_a_slot_ends_it_with_the_words_that_it_gives(slot):
     assert ended.started_at <= ended.ended_at
 
 
+def test_task_with_a_slot_gives_celery_nothing_to_log(slot):
+    with sent_with(tasks.heartbeat, slot):
+        assert tasks.heartbeat() is None
+
+
 def test_task_without_a_slot_is_a_task_like_any_other():
     assert tasks.heartbeat() == "Alive."
 
