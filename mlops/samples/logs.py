@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -91,11 +92,13 @@ def make_log(
     refused = _refused(rng, n=n_predictions, since=since, now=now)
     starts = range(0, n_predictions, BATCH)
     bounds: list[int] = []
+    told = 0  # refused calls that are written: in their turn, so that a list by ids is one by time
     for start in progress(starts, len(starts), "Making"):
         rows = slice(start, min(start + BATCH, n_predictions))
-        bounds += _write(drawn, rows, version=version, there=there, texts=texts)
-    for start in range(0, len(refused), BATCH):
-        ApiRequest.objects.bulk_create(refused[start : start + BATCH])
+        end = drawn.moments[rows.stop] if rows.stop < n_predictions else None
+        upto = bisect_left(refused, end, key=_moment) if end else len(refused)
+        bounds += _write(drawn, rows, refused[told:upto], version=version, there=there, texts=texts)
+        told = upto
     return SampleLog(
         version=version,
         n_predictions=n_predictions,
@@ -163,22 +166,33 @@ def _refused(rng: np.random.Generator, *, n: int, since: datetime, now: datetime
     ]
 
 
+def _moment(request: ApiRequest) -> datetime:
+    return request.created_at
+
+
 def _request(**fields: Any) -> ApiRequest:
     return ApiRequest(route="predict", method="POST", is_demo=True, **fields)
 
 
 # --- Written --------------------------------------------------------------------------------------
 def _write(
-    drawn: Drawn, rows: slice, *, version: ModelVersion, there: Places, texts: dict[str, list[str]]
+    drawn: Drawn,
+    rows: slice,
+    refused: Sequence[ApiRequest],
+    *,
+    version: ModelVersion,
+    there: Places,
+    texts: dict[str, list[str]],
 ) -> list[int]:
-    """Writes one batch, all or nothing; gives the ids of its predictions."""
+    """Writes one batch with the refused calls of its span, all or nothing; gives the ids of its predictions."""
     moments, guesses = drawn.moments[rows], drawn.guess[rows].tolist()
     said = [_pick(texts[there.slugs[index]], share) for index, share in _pairs(drawn.truth, drawn.choice, rows)]
+    requests = [
+        _request(status=200, n_tickets=1, latency_ms=latency, created_at=moment)
+        for latency, moment in zip(drawn.latency_ms[rows].tolist(), moments, strict=True)
+    ]
     with transaction.atomic():
-        requests = ApiRequest.objects.bulk_create(
-            _request(status=200, n_tickets=1, latency_ms=latency, created_at=moment)
-            for latency, moment in zip(drawn.latency_ms[rows].tolist(), moments, strict=True)
-        )
+        ApiRequest.objects.bulk_create(sorted([*requests, *refused], key=_moment))
         tickets = Ticket.objects.bulk_create(
             Ticket(text=text, text_digest=Ticket.digest(text), is_demo=True, created_at=moment)
             for text, moment in zip(said, moments, strict=True)

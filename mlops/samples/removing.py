@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,10 @@ from django.db.models import Model, Q, QuerySet
 
 from classifier.models import ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket
 from mlops.models import DriftSnapshot, Promotion
+from mlops.samples.logs import Watch, unwatched
 from mlops.samples.versions import MADE, SHA256
 
 BATCH = 500  # rows a transaction: SQLite has one writer, and takes a limited number of values in one statement
-Watch = Callable[[Iterable[Any], int, str], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,6 @@ class Removal:
 
 def in_words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def unwatched(rows: Iterable[Any], _total: int, _text: str) -> Iterator[Any]:
-    """Progress that nobody watches."""
-    return iter(rows)
 
 
 def purge(*, dry_run: bool = False, progress: Watch = unwatched) -> Removal:

@@ -80,6 +80,14 @@ def test_log_lies_in_the_ranges_that_were_promised() -> None:
     assert refused.filter(status__gte=500).exclude(code="").count() == 10  # 0.4 + 0.6 %
 
 
+def test_log_is_written_in_the_order_of_its_moments() -> None:
+    make_log(2_500)
+
+    for table in (ApiRequest, Ticket, Prediction):
+        moments = list(table.objects.order_by("pk").values_list("created_at", flat=True))
+        assert moments == sorted(moments), table
+
+
 def test_log_has_more_by_day_than_at_night() -> None:
     make_log(1_000)
 
