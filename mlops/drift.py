@@ -204,7 +204,7 @@ def _plain(signal: Signal, facts: severity.Facts) -> dict[str, Any]:
         "threshold": None if signal.threshold is None else round(signal.threshold, 6),
         "drifted": signal.drifted,
         "since": since.isoformat() if since else None,
-        "words": severity.sentence(signal, facts) if signal.drifted else "",
+        "words": f"{severity.meaning(signal, facts)}." if signal.drifted else "",
     }
 
 

@@ -90,11 +90,16 @@ def drifted(facts: Facts) -> tuple[str, str]:
 
 def sentence(signal: Signal, facts: Facts, *, first: datetime | None = None) -> str:
     """What one signal says, and since when, unless that is what was said first."""
-    body = _BODIES[signal.name](facts)
+    body = meaning(signal, facts)
     beyond = "" if signal.threshold is None else f" ({signal.value:.3f}, by chance up to {signal.threshold:.3f})"
     since = facts.since.get(signal.name)
     later = f", since {since:%Y-%m-%d %H:%M} UTC" if since and since != first else ""
     return f"{body}{beyond}{later}."
+
+
+def meaning(signal: Signal, facts: Facts) -> str:
+    """What a signal that has drifted means, without its figures."""
+    return _BODIES[signal.name](facts)
 
 
 def _excess(signal: Signal) -> float:

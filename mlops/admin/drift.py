@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin
@@ -22,6 +23,7 @@ NAMES = {
     "category_shares": "Shares of the categories",
     "text": "Texts",
 }
+SIDES = {"recent": "recent tickets", "reference": "validation tickets"}
 created = moment("created_at", "time")
 
 
@@ -84,7 +86,7 @@ class DriftSnapshotAdmin(FactAdmin):
     def window(self, snapshot: DriftSnapshot) -> str:
         if snapshot.window_from is None:
             return NOTHING
-        return f"the newest {snapshot.window_size:,}, at {when(snapshot.window_from)} and after"
+        return format_html("from {} to {}", when(snapshot.window_from), when(snapshot.window_to))
 
     @display(description="seconds")
     def took(self, snapshot: DriftSnapshot) -> str:
@@ -131,7 +133,8 @@ def _words(row: DriftSnapshot) -> Table:
         title="Words that tell the sides apart",
         headers=("Word", "Speaks for", "Recent tickets", "Validation tickets"),
         rows=[
-            (told["word"], told["side"], share(told["recent"]), share(told["reference"])) for told in row.telling_words
+            (told["word"], SIDES.get(told["side"], told["side"]), share(told["recent"]), share(told["reference"]))
+            for told in row.telling_words
         ],
         note="How many of the tickets of each side have the word.",
         empty="No word stands out.",
