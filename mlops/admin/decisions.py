@@ -13,7 +13,7 @@ from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, excerpt, figure, link, moment, paragraph
 from classifier.admin.sheets import Sheet
 from mlops.admin import reports
-from mlops.models import DriftSnapshot, RetrainDecision
+from mlops.models import RetrainDecision
 
 COLOURS = {
     "started": "success",
@@ -67,8 +67,6 @@ class RetrainDecisionAdmin(FactAdmin):
 
     @display(description="drift snapshot")
     def seen(self, row: RetrainDecision) -> str:
-        if row.snapshot is None or not admin.site.is_registered(DriftSnapshot):
-            return str(row.snapshot or NOTHING)
         return link(row.snapshot)
 
     def sheet(self, row: RetrainDecision) -> Sheet:

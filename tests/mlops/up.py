@@ -135,12 +135,12 @@ class Api:
     up: Up
     key: str
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.up.port}/api/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Api-Key {self.key}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Api-Key {self.key}", "Content-Type": "application/json", **headers},
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (http, above)
