@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from classifier.labelling import set_label
 from classifier.management.base import BadUsage
-from classifier.models import Category, ModelVersion, Prediction
+from classifier.models import Category, ModelVersion, Prediction, Ticket
 from mlops.models import DriftSnapshot
-from tests.factories import make_categories
+from tests.factories import make_categories, make_version
+from tests.mlops.making import NOW
 
 pytestmark = pytest.mark.django_db
 WHEN = "--now=2026-11-23T09:30"
@@ -165,3 +167,20 @@ def test_purge_needs_no_yes(settings: Any) -> None:
     told("purge_demo")
 
     assert not Prediction.objects.exists()
+
+
+def test_purge_tells_of_labels_that_go_along_and_of_rows_that_stay() -> None:
+    told("generate_sample_logs", "--num-logs=10", WHEN)
+    labelled, answered = Ticket.objects.all()[:2]
+    billing = Category.objects.get(slug="billing")
+    set_label(labelled, billing, source="reviewer", now=NOW)
+    Prediction.objects.create(
+        ticket=answered, version=make_version(), category=billing, confidence=0.9, n_words=4, unknown_share=0
+    )
+
+    would, did = told("purge_demo", "--dry-run"), told("purge_demo")
+
+    assert "\nLabels that would go with the tickets, set by people or clients: 1.\n" in would
+    assert "\nLabels that went with the tickets, set by people or clients: 1.\n" in did
+    assert did.endswith("Kept, as real rows point at them: tickets 1.\n")
+    assert did.startswith("Removed: predictions 10, requests 10, tickets 9, versions 1.")
