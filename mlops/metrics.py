@@ -6,6 +6,7 @@ processes count themselves is classifier/metrics.py.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -66,7 +67,8 @@ def forget_the_dead(folder: Path) -> None:
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not _is_one_of_us(pid):
-            mark_process_dead(pid, path=str(folder))  # type: ignore[no-untyped-call]
+            with contextlib.suppress(FileNotFoundError):  # another scrape at the same moment was faster
+                mark_process_dead(pid, path=str(folder))  # type: ignore[no-untyped-call]
 
 
 def _is_one_of_us(pid: int) -> bool:

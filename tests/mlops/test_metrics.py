@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -349,6 +350,31 @@ def test_number_of_a_dead_process_that_another_program_has_now_is_not_taken_for_
 
         assert not file.exists()
         another.communicate(b"\n")
+
+
+def test_scrapes_at_the_same_moment_forget_the_dead_together(folder: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    files = [folder / f"gauge_{mode}_{dead.pid}.db" for mode in ("liveall", "livemax", "livemin", "livesum")]
+    errors: list[Exception] = []
+
+    def forget() -> None:
+        try:
+            metrics.forget_the_dead(folder)
+        except Exception as error:  # noqa: BLE001 -- a thread's error must reach the test
+            errors.append(error)
+
+    for _ in range(20):
+        for file in files:
+            file.touch()
+        threads = [threading.Thread(target=forget) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert errors == []
+    assert [file for file in files if file.exists()] == []
 
 
 def test_moment_is_utc_seconds() -> None:
