@@ -215,12 +215,12 @@ def _of_snapshot(row: DriftSnapshot) -> Facts:
     yield from _of_version(
         "ticket_estimated_accuracy", "Accuracy as confidence suggests.", version, row.estimated_accuracy
     )
-    if row.quality.get("n_labelled"):
-        precision, labelled = row.quality.get("precision"), row.quality["n_labelled"]
+    if row.quality.get("n_automatic_labelled"):
+        precision, labelled = row.quality.get("precision"), row.quality["n_automatic_labelled"]
         yield from _of_version(
             "ticket_live_precision", "Share of automatic answers labelled right.", version, precision
         )
-        yield from _of_version("ticket_live_labelled", "Labelled predictions that says it.", version, labelled)
+        yield from _of_version("ticket_live_labelled", "Labelled automatic answers that say it.", version, labelled)
 
 
 def _by(name: str, words: str, version: str, values: Mapping[str, float | None], *, label: str = "signal") -> Metric:

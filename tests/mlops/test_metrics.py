@@ -220,9 +220,8 @@ def test_snapshots_of_another_version_and_of_the_demo_are_left_out() -> None:
     ("quality", "precision", "labelled"),
     [
         ({}, None, None),
-        ({"n_labelled": 0, "precision": None}, None, None),
-        ({"n_labelled": 40, "precision": 0.95}, 0.95, 40),
-        ({"n_labelled": 3, "precision": None}, None, 3),
+        ({"n_automatic_labelled": 0, "n_labelled": 3, "precision": None}, None, None),
+        ({"n_automatic_labelled": 40, "n_labelled": 60, "precision": 0.95}, 0.95, 40),
     ],
 )
 def test_live_precision_is_told_once_something_is_labelled(
