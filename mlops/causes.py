@@ -93,6 +93,9 @@ def drift(version: ModelVersion, *, given: DriftSnapshot | None) -> Cause:
     ends = {each.last_prediction or -each.pk for each in newest}
     if len(drifted) < IN_A_ROW or len(ends) < IN_A_ROW:
         return no(f"its newest drift {first} is drifted, but not yet {IN_A_ROW} in a row of different predictions")
+    told = DriftSnapshot.objects.only("signals").get(pk=first.pk).signals
+    if {signal["name"] for signal in told if signal.get("drifted")} == {"category_shares"}:
+        return no(f"its newest drift {first} is of the shares of the categories alone, which no training mends")
     headline = first.words.split(". ")[0].rstrip(".")  # the snapshot has the rest
     words = f"the newest {IN_A_ROW} drift snapshots of {version} are drifted, last {first}: {headline}"
     return Cause(name=Name.DRIFT, holds=True, words=words, figures=figures, snapshot=first)

@@ -73,6 +73,12 @@ def consider(
     return _record(found, limit, snapshot=snapshot, now=now)
 
 
+def is_due(now: datetime) -> bool:
+    """Whether it was not asked for as long as drift snapshots may lie apart, and a minute."""
+    last = RetrainDecision.objects.order_by("-pk").values_list("created_at", flat=True).first()
+    return last is None or now - last > timedelta(minutes=settings.DRIFT_SNAPSHOT_MINUTES + 1)
+
+
 def _spoken(now: datetime, *, is_scheduled: bool, snapshot: DriftSnapshot | None) -> Cause:
     """The first cause that holds or, if none does, all of them in one that does not."""
     version = ModelVersion.objects.in_production().light().first()

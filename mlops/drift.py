@@ -36,7 +36,10 @@ class NoReference(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The newest predictions, oldest first: their columns, their texts (None: removed) and where they stand."""
+    """The newest predictions, oldest first: their columns, their texts (None: removed) and where they stand.
+
+    last_prediction: the newest that was looked at, also if it is too old for the window.
+    """
 
     batch: Batch
     texts: tuple[str | None, ...]
@@ -115,7 +118,8 @@ def recent(version: ModelVersion, profile: Profile, *, now: datetime) -> Window:
     )
     oldest = now - timedelta(hours=settings.DRIFT_WINDOW_HOURS)
     # The number first, by the index: a condition on the time would read on through all that is older.
-    found = [row for row in rows[: settings.DRIFT_WINDOW] if row[1] >= oldest][::-1]
+    looked = list(rows[: settings.DRIFT_WINDOW])
+    found = [row for row in looked if row[1] >= oldest][::-1]
     place = {slug: index for index, slug in enumerate(profile.categories)}
     return Window(
         batch=Batch(
@@ -127,7 +131,7 @@ def recent(version: ModelVersion, profile: Profile, *, now: datetime) -> Window:
         texts=tuple(None if removed else text for *_, text, removed in found),
         from_=found[0][1] if found else None,
         to=found[-1][1] if found else None,
-        last_prediction=found[-1][0] if found else None,
+        last_prediction=looked[0][0] if looked else None,  # too old, it is at least not new the next time
     )
 
 
@@ -146,6 +150,7 @@ def _compare(snapshot: DriftSnapshot, profile: Profile, window: Window) -> None:
         signals=signals,
         since=_since(snapshot, signals),
         lengths=profiles.lengths(profile.batch.n_words, window.batch.n_words),
+        expected_words=float(profile.batch.n_words @ strata.weights),
         reference_shares=snapshot.reference["categories"],
         recent_shares=snapshot.recent["categories"],
         telling=told.words if told else (),

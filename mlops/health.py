@@ -25,7 +25,7 @@ from mlops.models import Slot, TrainingRun
 OK = "ok"
 SECONDS = 2.0  # an answer within this, whatever hangs; what is well answers in 10 ms
 HEARTBEAT = "Heartbeat"  # the schedule's name
-HEARTBEAT_LATE = timedelta(minutes=3)  # beat sends one each minute, so three were missed
+HEARTBEAT_LATE = timedelta(minutes=3)  # beat sends one each half a minute, so six were missed
 BEAT_LATE = timedelta(minutes=2)  # beat sends something each half a minute, so four were missed
 # Nightly retraining is skipped while nothing has changed, so weeks without a training may be right.
 TRAINING_OLD = timedelta(days=30)
@@ -35,9 +35,11 @@ DATABASE_AWAY = (
     "The database must answer and have its tables; it does not. Start it or correct DATABASE_URL, then run "
     "manage.py migrate."
 )
+LOADING = "The version in production must be loaded; it is not yet, after 2 seconds. Ask again in a few."
 UNKNOWN = "It must be looked up in the database, which does not answer. Mend that first."
 # The questions, in the order of the answer; those of the database one after another, in one thread.
-OF_DATABASE = ("database", "worker", "beat", "model", "training_age")
+MODEL = "model in production"  # the name of its question
+OF_DATABASE = ("database", "worker", "beat", "training_age")
 NAMES = ("database", "broker", "worker", "beat", "mlflow", "model", "training_age", "disk")
 
 Checks = dict[str, str]
@@ -67,7 +69,8 @@ class Model:
 def check(now: datetime) -> Health:
     """Asks everything. It takes SECONDS at most, and raises nothing over what is away or hangs."""
     questions: dict[str, Callable[[], tuple[Checks, Model]]] = {
-        "health of the database": lambda: _of_database(now),
+        "health of the database": lambda: (_of_database(now), NO_MODEL),
+        MODEL: _of_model,  # apart: loading a large one may take longer than the database
         "broker": lambda: ({"broker": broker()}, NO_MODEL),
         "mlflow": lambda: ({"mlflow": mlflow()}, NO_MODEL),
     }
@@ -75,13 +78,15 @@ def check(now: datetime) -> Health:
     found: Checks = {"disk": disk()}
     for checks, _model in answers.values():
         found |= checks
+    is_there = found.get("database") == OK
     late = dict.fromkeys(OF_DATABASE, UNKNOWN) | {
         "database": DATABASE_LATE,
+        "model": LOADING if is_there else UNKNOWN,
         "broker": "The broker must answer; it has not within 2 seconds. Look whether its server hangs.",
         "mlflow": f"MLflow at {surroundings.address()} must answer; it has not within 2 seconds. It may hang.",
     }
     checks = {name: found.get(name, late.get(name, UNKNOWN)) for name in NAMES}
-    model = answers["health of the database"][1] if "health of the database" in answers else NO_MODEL
+    model = answers[MODEL][1] if MODEL in answers else NO_MODEL
     return Health(_status(checks, model), checks, model.version)
 
 
@@ -100,32 +105,34 @@ def database() -> str:
 
 def readiness() -> Model:
     """Whether tickets can be answered now; within SECONDS, and a database that is away is a code as well."""
-    return ask({"readiness": _readiness}, seconds=SECONDS).get(
-        "readiness", Model(DATABASE_LATE, code="database_unavailable")
-    )
-
-
-def _readiness() -> Model:
-    words = _database()
-    return model() if words == OK else Model(words, code="database_unavailable")
-
-
-def _of_database(now: datetime) -> tuple[Checks, Model]:
-    words = _database()
+    questions: dict[str, Callable[[], object]] = {"database": _database, MODEL: _of_model}
+    answers = ask(questions, seconds=SECONDS)
+    words = str(answers.get("database", DATABASE_LATE))
     if words != OK:
-        return dict.fromkeys(OF_DATABASE, UNKNOWN) | {"database": words}, NO_MODEL
+        return Model(words, code="database_unavailable")
+    if MODEL not in answers:
+        return Model(LOADING, code="model_loading")
+    found = answers[MODEL]
+    assert isinstance(found, tuple)  # noqa: S101 (what _of_model gives; this tells mypy)
+    return NO_DATABASE if found[1] is NO_MODEL else found[1]
+
+
+def _of_model() -> tuple[Checks, Model]:
     try:
         found = model()
-        checks = {
-            "database": OK,
-            "beat": beat(now),
-            "worker": worker(now),
-            "model": found.words,
-            "training_age": training_age(now),
-        }
+    except DatabaseError:
+        return {"model": UNKNOWN}, NO_MODEL
+    return {"model": found.words}, found
+
+
+def _of_database(now: datetime) -> Checks:
+    words = _database()
+    if words != OK:
+        return dict.fromkeys(OF_DATABASE, UNKNOWN) | {"database": words}
+    try:
+        return {"database": OK, "beat": beat(now), "worker": worker(now), "training_age": training_age(now)}
     except DatabaseError:  # it went away in the middle
-        return dict.fromkeys(OF_DATABASE, UNKNOWN) | {"database": DATABASE_AWAY}, NO_MODEL
-    return checks, found
+        return dict.fromkeys(OF_DATABASE, UNKNOWN) | {"database": DATABASE_AWAY}
 
 
 # --- One each -------------------------------------------------------------------------------------
@@ -167,7 +174,7 @@ def worker(now: datetime) -> str:
         return OK
     fact = "it never has" if last is None else f"the last was {_ago(now, last)}"
     mend = "Mend beat first, which sends it." if beat(now) != OK else "Look into its log, or start manage.py up again."
-    return f"A worker must finish a heartbeat each minute; {fact}. {mend}"
+    return f"A worker must finish a heartbeat each half a minute; {fact}. {mend}"
 
 
 def model() -> Model:
@@ -190,6 +197,7 @@ def model() -> Model:
 
 
 NO_MODEL = Model(UNKNOWN)
+NO_DATABASE = Model(DATABASE_AWAY, code="database_unavailable")  # it went away in the middle
 
 
 def training_age(now: datetime) -> str:

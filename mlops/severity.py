@@ -14,6 +14,7 @@ from mlops.models import DriftSnapshot
 Severity = DriftSnapshot.Severity
 CLEAR, STRONG = 1.5, 3.0  # times the threshold: what chance alone hardly doubles, nobody need look for twice
 NAMED = 3  # categories or words that a sentence names
+SAME_MEAN = 0.1  # standard deviations: closer means are those of another mix, not of longer or shorter tickets
 MOVED = 0.02  # of the shares: a category that moved less is not worth naming
 
 ABOUT = {
@@ -33,6 +34,7 @@ class Facts:
     signals: Sequence[Signal]
     since: Mapping[str, datetime]  # of each signal that has drifted
     lengths: Lengths
+    expected_words: float  # the mean that validation would have with the categories of the window
     reference_shares: Mapping[str, float]
     recent_shares: Mapping[str, float]
     telling: Sequence[TellingWord]
@@ -108,9 +110,11 @@ def _excess(signal: Signal) -> float:
 
 
 def _lengths(facts: Facts) -> str:
-    sides = facts.lengths
-    kind = "longer" if sides.recent_mean > sides.reference_mean else "shorter"
-    return f"Tickets are {kind}: {sides.recent_mean:.1f} words on average, {sides.reference_mean:.1f} on validation"
+    found, expected = facts.lengths.recent_mean, facts.expected_words
+    if abs(found - expected) < SAME_MEAN * max(1.0, facts.lengths.reference_std):
+        return _spread(facts)
+    kind = "longer" if found > expected else "shorter"
+    return f"Tickets are {kind}: {found:.1f} words on average, {expected:.1f} in the same categories on validation"
 
 
 def _spread(_: Facts) -> str:

@@ -89,12 +89,21 @@ def heartbeat() -> str:
 
 @shared_task(name="mlops.tasks.watch_drift", base=Scheduled)
 def watch_drift() -> str:
-    """Takes a drift snapshot if one is due, and asks then whether to retrain: what beat calls each minute."""
+    """Takes a drift snapshot if one is due, and asks then whether to retrain: what beat calls each minute.
+
+    Where no snapshot can be taken, for want of a version or of its reference, it asks all the same, as often as a
+    snapshot would be due: labels and live quality speak for themselves.
+    """
     now = timezone.now()
-    snapshot = drift.watch(now)
-    if snapshot is None:
-        return "No snapshot is due."
-    return f"{str(snapshot).capitalize()}: {snapshot.words} {_consider(now, snapshot=snapshot)}"
+    try:
+        snapshot = drift.watch(now)
+    except drift.NoReference:
+        if considering.is_due(now):
+            _consider(now)
+        raise
+    if snapshot is not None:
+        return f"{str(snapshot).capitalize()}: {snapshot.words} {_consider(now, snapshot=snapshot)}"
+    return _consider(now) if considering.is_due(now) else "No snapshot is due."
 
 
 @shared_task(name="mlops.tasks.consider_retraining", base=Scheduled)

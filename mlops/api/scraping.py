@@ -8,10 +8,11 @@ import re
 import time
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from prometheus_client.exposition import choose_encoder
 
-from classifier import authentication
+from classifier import authentication, problems
 from classifier.authentication import HEADER, Caller
 from classifier.models import Scope
 from classifier.problems import RETRY_SECONDS, Problem
@@ -64,8 +65,13 @@ def authorise(request: HttpRequest) -> None:
         if time.monotonic() < _trusted.get(given, 0.0):
             return
         raise Problem(503, "database_unavailable", words, headers={"Retry-After": RETRY_SECONDS})
-    _trusted.pop(given, None)
-    key = authentication.key_of(request)
+    try:
+        key = authentication.key_of(request)
+    except DatabaseError:  # it went away in between
+        raise problems.database_away() from None
+    except Problem:
+        _trusted.pop(given, None)
+        raise
     if key is None:
         raise authentication.unauthenticated(
             "not_authenticated",

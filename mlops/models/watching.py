@@ -88,7 +88,7 @@ class DriftSnapshot(models.Model):
         return next((signal for signal in self.signals if signal["name"] == name), {})
 
     def in_short(self) -> dict[str, Any]:
-        """What a list says of a self."""
+        """What a list says of it."""
         return {
             "id": self.pk,
             "model_version": self.version.number,

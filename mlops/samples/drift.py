@@ -90,6 +90,7 @@ def _told(reference: Batch, recent: Batch, slugs: Sequence[str], *, since: datet
         signals=signals,
         since={signal.name: since for signal in signals if signal.drifted},
         lengths=lengths(reference.n_words, recent.n_words),
+        expected_words=float(reference.n_words.mean()),
         reference_shares=_side(reference, slugs)["categories"],
         recent_shares=_side(recent, slugs)["categories"],
         telling=TELLING,

@@ -132,6 +132,18 @@ def test_drift_does_not_speak_for_it_otherwise(verdicts, why):
     assert (found.holds, why in found.words) == (False, True), found.words
 
 
+def test_drift_of_the_shares_alone_does_not_speak_for_it():
+    version = make_version(status="production")
+    shares = [{"name": "category_shares", "drifted": True}, {"name": "text", "drifted": False}]
+    for number in (1, 2):
+        make_snapshot(version, verdict="drifted", last_prediction=number, signals=shares)
+
+    found = causes.drift(version, given=None)
+
+    assert not found.holds
+    assert found.words.endswith("is of the shares of the categories alone, which no training mends")
+
+
 def test_drift_of_the_same_predictions_twice_is_one():
     version = make_version(status="production")
     make_snapshot(version, verdict="drifted", last_prediction=7)

@@ -251,3 +251,15 @@ def test_looking_whether_one_is_due_takes_three_queries(version: ModelVersion, d
 
     with django_assert_num_queries(3):
         drift.watch(NOW + timedelta(minutes=1))
+
+
+def test_watch_does_not_take_old_predictions_for_new_ones(version: ModelVersion, settings: Any) -> None:
+    settings.DRIFT_SNAPSHOT_PREDICTIONS = 5
+    answer(version, ordinary(30), at=NOW - timedelta(hours=169))
+    first = drift.watch(NOW)
+
+    second = drift.watch(NOW + timedelta(minutes=1))
+
+    assert first is not None
+    assert (first.verdict, first.recent_count) == ("too_few", 0)
+    assert second is None

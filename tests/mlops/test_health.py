@@ -84,7 +84,7 @@ def test_worker_that_finishes_nothing_while_beat_sends_is_told_since_when() -> N
     make_slot("Heartbeat", seconds_ago=10, status="sent")
 
     assert a_sentence(health.worker(NOW)).startswith(
-        "A worker must finish a heartbeat each minute; the last was 2 hours ago."
+        "A worker must finish a heartbeat each half a minute; the last was 2 hours ago."
     )
     assert "log" in health.worker(NOW)
 

@@ -18,7 +18,7 @@ from mlops import health
 from tests.mlops.up import Api, Up, manage, starting, until
 
 pytestmark = pytest.mark.servers
-FIRST_SECONDS = 100  # beat sends a heartbeat each minute
+FIRST_SECONDS = 100  # beat sends a heartbeat each half a minute
 HEALING_SECONDS = 100
 AN_HOUR_AGO = "strftime('%Y-%m-%d %H:%M:%f', {}, '-1 hour')"
 

@@ -20,6 +20,7 @@ def facts(*drifted: str, **fields: Any) -> severity.Facts:
     given = {
         "since": dict.fromkeys(drifted, SINCE),
         "lengths": Lengths(reference_mean=20, reference_std=5, recent_mean=12.5, recent_std=4, drift_score=1.5),
+        "expected_words": 20.0,
         "reference_shares": {"billing": 0.4, "general": 0.3, "technical": 0.3},
         "recent_shares": {"billing": 0.1, "general": 0.31, "technical": 0.59},
         "telling": [
@@ -49,7 +50,10 @@ def test_severity_of_a_window_that_is_too_small_is_none() -> None:
     ("name", "words"),
     [
         ("word_count_psi", "Short and long tickets come in another mix than on validation (0.300, "),
-        ("word_count_ks", "Tickets are shorter: 12.5 words on average, 20.0 on validation (0.300, "),
+        (
+            "word_count_ks",
+            "Tickets are shorter: 12.5 words on average, 20.0 in the same categories on validation (0.300, ",
+        ),
         ("unknown_words", "More words are new to the model: 15.5% of all (0.300, "),
         ("confidence", "The model is less sure than on tickets of the same categories: 71.0% on average (0.300, "),
         ("text", "The texts speak of other things, of 'wok' (0.300, "),
@@ -110,3 +114,15 @@ def test_furthest_signal_comes_first_and_word_counts_are_told_once() -> None:
     assert said.count("Tickets are shorter") == 1
     assert "another mix" not in said
     assert "by chance up to 0.200), since 2026-11-24 09:30 UTC." in said
+
+
+def test_word_counts_of_one_mean_and_another_spread_are_called_another_mix() -> None:
+    said, _ = severity.drifted(facts("word_count_ks", expected_words=12.6))
+
+    assert "Short and long tickets come in another mix" in said
+
+
+def test_tickets_are_longer_or_shorter_than_those_of_the_same_categories() -> None:
+    said, _ = severity.drifted(facts("word_count_ks", expected_words=9.0))
+
+    assert "Tickets are longer: 12.5 words on average, 9.0 in the same categories on validation" in said

@@ -8,16 +8,31 @@ import pytest
 from django.utils import timezone
 
 from classifier.models import ModelVersion
-from mlops import tasks
+from mlops import drift, tasks
 from mlops.models import DriftSnapshot, RetrainDecision, TrainingRun
+from tests.factories import make_version
 from tests.mlops.making import kitchen
 from tests.mlops.test_drift import answer, few_are_enough, version  # noqa: F401 (fixtures)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
 
 
-def test_watching_without_a_model_does_nothing() -> None:
-    assert tasks.watch_drift() == "No snapshot is due."
+def test_watching_without_a_model_asks_whether_the_labels_suffice_for_one_once_an_hour() -> None:
+    first, second = tasks.watch_drift(), tasks.watch_drift()
+
+    decision = RetrainDecision.objects.get()
+    assert (decision.decision, decision.words) == ("not_needed", first)
+    assert second == "No snapshot is due."
+
+
+def test_watching_a_version_without_a_reference_asks_and_fails_all_the_same() -> None:
+    make_version(status="production")
+
+    for _ in range(2):
+        with pytest.raises(drift.NoReference):
+            tasks.watch_drift()
+
+    assert RetrainDecision.objects.count() == 1
 
 
 def test_watching_takes_a_snapshot_and_asks_whether_to_retrain(version: ModelVersion) -> None:  # noqa: F811
