@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin
@@ -84,7 +85,7 @@ class DriftSnapshotAdmin(FactAdmin):
     def window(self, snapshot: DriftSnapshot) -> str:
         if snapshot.window_from is None:
             return NOTHING
-        return f"the newest {snapshot.window_size:,}, at {when(snapshot.window_from)} and after"
+        return format_html("the newest {}, at {} and after", f"{snapshot.window_size:,}", when(snapshot.window_from))
 
     @display(description="seconds")
     def took(self, snapshot: DriftSnapshot) -> str:
@@ -107,22 +108,22 @@ def _figures(row: DriftSnapshot) -> list[Figure]:
 def _signals(row: DriftSnapshot) -> Table:
     return Table(
         title="Signals",
-        headers=("Signal", "Value", "Threshold", "Since", "What it says"),
+        headers=("Signal", "What it says", "Value", "Threshold", "Since"),  # words first: a phone shows no more
         rows=[
             (
                 NAMES.get(signal["name"], signal["name"]),
+                signal["words"] or "no more than chance" if signal["threshold"] is not None else "too few to tell",
                 Cell(figure(signal["value"]), weight=0.6 if signal["drifted"] else None, bad=True),
                 figure(signal["threshold"]),
                 f"{signal['since'][:16].replace('T', ' ')} UTC" if signal.get("since") else NOTHING,
-                signal["words"] or "no more than chance" if signal["threshold"] is not None else "too few to tell",
             )
             for signal in row.signals
         ],
         note="A signal has drifted when its value is above the threshold: what chance alone passes rarely with so many "
         "tickets. All but the shares are compared within the categories that were answered.",
         empty="Nothing was compared: there is no prediction yet.",
-        numbers=frozenset({1, 2}),
-        prose=frozenset({4}),
+        numbers=frozenset({2, 3}),
+        prose=frozenset({1}),
     )
 
 
