@@ -145,7 +145,8 @@ def _compare(snapshot: DriftSnapshot, profile: Profile, window: Window) -> None:
     if told is not None:
         signals.append(told.signal)
     snapshot.estimated_accuracy = profiles.estimated_accuracy(profile, window.batch)
-    snapshot.telling_words = [asdict(word) for word in told.words] if told else []
+    # Words of texts that chance alone tells apart as well are words of chance.
+    snapshot.telling_words = [asdict(word) for word in told.words] if told and told.signal.drifted else []
     facts = severity.Facts(
         signals=signals,
         since=_since(snapshot, signals),

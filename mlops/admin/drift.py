@@ -109,22 +109,22 @@ def _figures(row: DriftSnapshot) -> list[Figure]:
 def _signals(row: DriftSnapshot) -> Table:
     return Table(
         title="Signals",
-        headers=("Signal", "Value", "Threshold", "Since", "What it says"),
+        headers=("Signal", "What it says", "Value", "Threshold", "Since"),  # words first: a phone shows no more
         rows=[
             (
                 NAMES.get(signal["name"], signal["name"]),
+                signal["words"] or "no more than chance" if signal["threshold"] is not None else "too few to tell",
                 Cell(figure(signal["value"]), weight=0.6 if signal["drifted"] else None, bad=True),
                 figure(signal["threshold"]),
                 f"{signal['since'][:16].replace('T', ' ')} UTC" if signal.get("since") else NOTHING,
-                signal["words"] or "no more than chance" if signal["threshold"] is not None else "too few to tell",
             )
             for signal in row.signals
         ],
         note="A signal has drifted when its value is above the threshold: what chance alone passes rarely with so many "
         "tickets. All but the shares are compared within the categories that were answered.",
         empty="Nothing was compared: there is no prediction yet.",
-        numbers=frozenset({1, 2}),
-        prose=frozenset({4}),
+        numbers=frozenset({2, 3}),
+        prose=frozenset({1}),
     )
 
 

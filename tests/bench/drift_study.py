@@ -4,8 +4,9 @@ Run from the checkout: python tests/bench/drift_study.py [--windows N] [--json].
 are those of the folder that TICKETCLF_SHARED_DATA names (files *_5.csv with the columns text and label, one for each
 source) or, without it, those of data/raw; foreign to them are then sentences of the project's own documents.
 
-For each source, several times: 35 % of its tickets are set aside as the stream; of the others a model is fitted, its
-profile made on validation, as a training does. Then windows are drawn from the stream.
+For each source, several times: 35 % of its tickets are set aside as the stream, near-duplicates together; of the others
+a model is fitted, C and temperature chosen on validation and the profile made there, as a training does. Then windows
+are drawn from the stream.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ FOREIGN = 0.2  # of a window's tickets
 SHRUNK = 0.8  # of its share that the commonest category loses to the rarest
 SLOW_STEPS = 20  # windows in which foreign tickets grow from none to twice FOREIGN
 ORIGINAL_LIMIT = 1.0  # the reference system calls a z-score above it drift
-TRIED_C = 30.0
 # Name of the bar: the share of windows that must, or may, be called so.
 BARS = {"unchanged": 0.05, "foreign": 0.95, "shares": 0.95, "off-topic": 0.95}
 
@@ -92,11 +92,9 @@ def setting(name: str, tickets: dict[str, list[Row]], *, seed: int) -> Setting:
     rows = list(tickets[name])
     foreign = [text for other, found in tickets.items() if other != name for text, _ in found]
     foreign = foreign or sentences()
-    random.Random(seed).shuffle(rows)
-    cut = round(len(rows) * (1 - STREAM))
-    train, validation, test = split(rows[:cut], seed=seed)
-    first = fitted(train)
-    last = fitted([*train, *validation])
+    stream, known = set_aside(rows, seed=seed)
+    train, validation, test = split(known, seed=seed)
+    first, last = fitted(train, validation)
     texts, truth = [text for text, _ in validation], [label for _, label in validation]
     answers, held_out = first.predict(texts), [text for text, _ in test]
     profile = profiles.describe(
@@ -110,7 +108,7 @@ def setting(name: str, tickets: dict[str, list[Row]], *, seed: int) -> Setting:
         ids=range(len(texts)),
         source="validation",
     )
-    return Setting(last, profile, [texts[index] for index in profile.ids], rows[cut:], foreign)
+    return Setting(last, profile, [texts[index] for index in profile.ids], stream, foreign)
 
 
 def sentences() -> list[str]:
@@ -123,21 +121,43 @@ def sentences() -> list[str]:
     return sorted({" ".join(sentence.split()) for sentence in found if 5 <= len(sentence.split()) <= 60})
 
 
-def split(rows: list[Row], *, seed: int) -> list[list[Row]]:
-    """The rows by split; a near-duplicate group is never torn."""
+def grouped(rows: list[Row]) -> list[list[Row]]:
+    """The rows by their groups of near-duplicates."""
     members: dict[int, list[Row]] = defaultdict(list)
     for row, group in zip(rows, groups([text for text, _ in rows]), strict=True):
         members[group].append(row)
-    found = assign([Counter(label for _, label in group) for group in members.values()], {}, seed=seed)
-    return [
-        [row for group, at in zip(members.values(), found, strict=True) if at == name for row in group]
-        for name in SPLITS
-    ]
+    return list(members.values())
 
 
-def fitted(rows: list[Row]) -> TextModel:
-    texts, labels = [text for text, _ in rows], [label for _, label in rows]
-    return pipeline.refit(texts, labels, recipe="word_char", c=TRIED_C, temperature=1.0).model
+def set_aside(rows: list[Row], *, seed: int) -> tuple[list[Row], list[Row]]:
+    """The stream and the others; a near-duplicate group is never torn."""
+    found = grouped(rows)
+    random.Random(seed).shuffle(found)
+    stream: list[Row] = []
+    while len(stream) < STREAM * len(rows):
+        stream += found.pop()
+    return stream, [row for group in found for row in group]
+
+
+def split(rows: list[Row], *, seed: int) -> list[list[Row]]:
+    """The rows by split; a near-duplicate group is never torn."""
+    members = grouped(rows)
+    found = assign([Counter(label for _, label in group) for group in members], {}, seed=seed)
+    return [[row for group, at in zip(members, found, strict=True) if at == name for row in group] for name in SPLITS]
+
+
+def fitted(train: list[Row], validation: list[Row]) -> tuple[TextModel, TextModel]:
+    """The fit that has not seen validation, and the one that serves, as a training makes them."""
+    (texts, labels), (held_texts, held_labels) = (zip(*rows, strict=True) for rows in (train, validation))
+    first = pipeline.fit(texts, labels, validation_texts=held_texts, validation_categories=held_labels)
+    last = pipeline.refit(
+        [*texts, *held_texts],
+        [*labels, *held_labels],
+        recipe="word_char",
+        c=first.c,
+        temperature=first.temperature,
+    )
+    return first.model, last.model
 
 
 def batch(answers: Answers, texts: Sequence[str]) -> Batch:

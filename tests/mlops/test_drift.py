@@ -70,6 +70,7 @@ def test_snapshot_of_ordinary_tickets_is_steady(version: ModelVersion) -> None:
     assert {signal["name"] for signal in snapshot.signals} == set(drift.shift.SIGNALS)
     assert all(signal["threshold"] >= drift.shift.LEAST_EFFECT[signal["name"]] for signal in snapshot.signals)
     assert snapshot.words.startswith("Steady: the newest 120 predictions differ from ")
+    assert snapshot.telling_words == []  # chance has its words as well
 
 
 def test_snapshot_of_foreign_tickets_has_drifted_and_says_how(version: ModelVersion) -> None:

@@ -114,6 +114,33 @@ def test_unchanged_windows_are_called_drifted_by_chance_only() -> None:
     assert sum(found) <= 3  # 2 % are expected; four or more of forty would be a chance of one in a hundred
 
 
+def skewed(size: int, *, seed: int, shares: tuple[float, float] = (0.5, 0.5)) -> Batch:
+    """Tickets as they are: most have no unknown word and are answered surely, a few are far from both."""
+    chance = np.random.RandomState(seed)
+    return Batch(
+        n_words=chance.randint(1, 40, size),
+        unknown=np.where(chance.rand(size) < 0.7, 0.0, 0.3 * chance.rand(size)),
+        confidence=1 - 0.6 * chance.rand(size) ** 3,
+        category=chance.choice(2, size=size, p=shares),
+    )
+
+
+@pytest.mark.parametrize("size", [10, 20])
+def test_unchanged_windows_are_called_drifted_by_chance_only_against_few_tickets(size: int) -> None:
+    called = [drifted(profile(skewed(size, seed=seed)), skewed(200, seed=1000 + seed)) for seed in range(60)]
+
+    assert sum(map(bool, called)) <= 6  # of 60 at 4 %, more come once in 100 times
+
+
+def test_category_that_was_rare_and_is_common_drifts_in_the_shares_alone() -> None:
+    called = [
+        drifted(profile(skewed(200, seed=seed, shares=(0.96, 0.04))), skewed(200, seed=1000 + seed))
+        for seed in range(40)
+    ]
+
+    assert sum(names == {"category_shares"} for names in called) >= 37
+
+
 def test_thresholds_are_lower_for_a_larger_window() -> None:
     reference = profile(drawn(400, seed=1))
 
