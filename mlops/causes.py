@@ -140,13 +140,14 @@ def _target(version: ModelVersion, labelled: Mapping[int, int]) -> float:
 def first_version(*, is_scheduled: bool) -> Cause:
     """Whether a first version may be trained by itself: only with every active category, since it answers for all.
 
-    A person may do so sooner, and with fewer.
+    A person may do so sooner, and with fewer; so it waits for the schedule, and gets in nobody's way who has just
+    imported tickets.
     """
     tally = gathering.tally()
     ready = {slug for counts in tally.used.values() for slug in counts}
     missing = sorted({*Category.objects.active().values_list("slug", flat=True)} - ready)
-    each, wanted = settings.MIN_TICKETS_PER_CATEGORY, settings.RETRAIN_NEW_LABELS
-    figures = {"new_labels": tally.n_used, "new_labels_wanted": wanted, "missing_categories": missing}
+    each = settings.MIN_TICKETS_PER_CATEGORY
+    figures = {"labelled_tickets": tally.n_used, "missing_categories": missing}
     asked = Name.SCHEDULE if is_scheduled else Name.NONE
     beginning = "no version is in production, so there is nothing to retrain"
     if len(ready) < 2:
@@ -163,10 +164,9 @@ def first_version(*, is_scheduled: bool) -> Cause:
         return Cause(name=asked, holds=False, words=words, figures=figures)
     tickets = f"{_count(tally.n_used, 'labelled ticket')} of {len(ready)} categories"
     words = f"no version is in production, and {tickets} suffice for a first one"
-    if is_scheduled or tally.n_used >= wanted:
-        name = Name.SCHEDULE if is_scheduled else Name.LABELS
-        return Cause(name=name, holds=True, words=words, figures=figures)
-    words += f". It begins when the schedule asks, or with {wanted:,} of them; manage.py train begins it now"
+    if is_scheduled:
+        return Cause(name=Name.SCHEDULE, holds=True, words=words, figures=figures)
+    words += ". It begins when the schedule asks; manage.py train begins it now"
     return Cause(name=asked, holds=False, words=words, figures=figures)
 
 

@@ -278,16 +278,13 @@ def test_first_version_begins_when_the_schedule_asks_and_labels_suffice():
     assert found.words == "no version is in production, and 42 labelled tickets of 3 categories suffice for a first one"
 
 
-def test_first_version_begins_unasked_with_as_many_labels_as_a_retraining(settings):
+def test_first_version_waits_for_the_schedule_or_a_person():
     label_tickets()
-    settings.RETRAIN_NEW_LABELS = 43
-    before = causes.first_version(is_scheduled=False)
-    settings.RETRAIN_NEW_LABELS = 42
 
     found = causes.first_version(is_scheduled=False)
 
-    assert (before.holds, before.name, found.holds, found.name) == (False, "none", True, "labels")
-    assert "manage.py train begins it now" in before.words
+    assert (found.holds, found.name) == (False, "none")
+    assert found.words.endswith("It begins when the schedule asks; manage.py train begins it now")
 
 
 def test_listed_categories_are_named_up_to_three():

@@ -50,19 +50,13 @@ class Runs(Api):
     def killed_at(self, number: int, name: str) -> None:
         """Waits until the run is at the step, and ends the process that is at work on it."""
         until(lambda: self.at_step(number, name), seconds=BELL_SECONDS, what=f"run {number} at {name}")
-        os.kill(self.at_work(), signal.SIGKILL)
+        os.kill(self.at_work(number), signal.SIGKILL)
 
-    def at_work(self) -> int:
-        """The process of the worker's pool that has used most of the processor lately: the one that trains."""
-        pool = [pid for pid in self.up.pids_of(" worker ") if pid != self.up.leader_of(" worker ")]
-        before = {pid: ticks(pid) for pid in pool}
-        time.sleep(0.2)
-        return max(pool, key=lambda pid: ticks(pid) - before[pid])
-
-
-def ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    def at_work(self, number: int) -> int:
+        """The process that holds the run's lock: the one that trains. The others of the pool do what beat sends."""
+        inode = (self.up.var / "runs" / f"run-{number}.lock").stat().st_ino
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return next(int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].endswith(f":{inode}"))
 
 
 @pytest.fixture
