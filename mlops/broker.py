@@ -94,6 +94,21 @@ def embedded(folder: Path) -> Broker:
     return Broker(url=f"redis://:{password}@127.0.0.1:{port}/0", command=(program, str(configuration)))
 
 
+def left_running(folder: Path) -> Broker | None:
+    """The embedded broker of the `up` that wrote its configuration there, whether it still runs or not; else None.
+
+    For a command beside a running `up`, whose children alone are told the address.
+    """
+    try:
+        lines = (folder / "valkey.conf").read_text().splitlines()
+    except OSError:
+        return None
+    told = dict(line.split(" ", 1) for line in lines if line.startswith(("port ", "requirepass ")))
+    if len(told) < 2:
+        return None
+    return Broker(url=f"redis://:{told['requirepass']}@127.0.0.1:{told['port']}/0")
+
+
 def _program() -> str:
     with contextlib.suppress(ValkeyBinaryNotFoundError):
         return str(get_binary_path())

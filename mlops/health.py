@@ -19,7 +19,7 @@ from classifier.ml.artifact import DamagedModel
 from classifier.models import ModelVersion
 from mlops import surroundings
 from mlops.asking import ask
-from mlops.broker import Broker
+from mlops.broker import Broker, left_running
 from mlops.models import Slot, TrainingRun
 
 OK = "ok"
@@ -145,7 +145,8 @@ def _database() -> str:
 
 
 def broker() -> str:
-    found = Broker(url=settings.CELERY_BROKER_URL)
+    embedded = None if settings.REDIS_URL else left_running(settings.VAR / "valkey")
+    found = embedded or Broker(url=settings.CELERY_BROKER_URL)
     if found.answers():
         return OK
     if settings.REDIS_URL is None:

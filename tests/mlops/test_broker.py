@@ -108,3 +108,13 @@ def test_system_without_the_wheel_uses_the_server_on_the_path(tmp_path: Path, mo
         embedded(tmp_path)
     server.touch(mode=0o755)
     assert embedded(tmp_path).command[0] == str(server)
+
+
+def test_embedded_broker_is_found_by_the_configuration_that_it_runs_with(valkey: Broker, tmp_path: Path) -> None:
+    found = broker.left_running(Path(valkey.command[1]).parent)
+
+    assert found is not None
+    assert (found.url, found.answers()) == (valkey.url, True)
+    assert broker.left_running(tmp_path) is None
+    (tmp_path / "valkey.conf").write_text("port 20001\n")
+    assert broker.left_running(tmp_path) is None
