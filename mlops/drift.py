@@ -76,7 +76,9 @@ def take_snapshot(now: datetime) -> DriftSnapshot | None:
     began = time.perf_counter()
     # Megabytes of scores and answers are not needed.
     version = (
-        ModelVersion.objects.in_production().defer("metrics", "parameters", "thresholds", "validation_answers").first()
+        ModelVersion.objects.in_production()
+        .defer("metrics", "parameters", "thresholds", "validation_answers", "test_answers")
+        .first()
     )
     if version is None:
         return None

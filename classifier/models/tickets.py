@@ -111,6 +111,10 @@ class Ticket(models.Model):
             ),
             models.CheckConstraint(condition=~Q(text=""), name="ticket_text_not_empty"),
         ]
+        permissions = [
+            ("import_tickets", "May import tickets from a file"),
+            ("export_rows", "May export tickets and predictions"),
+        ]
         # What retention looks through each night: without it, every ticket there ever was.
         indexes = [models.Index(fields=["created_at"], condition=Q(text_removed_at=None), name="ticket_with_its_text")]
 

@@ -52,7 +52,7 @@ class ModelVersion(models.Model):
         ARCHIVED = "archived"
 
     # At 77 categories and 15,000 validation tickets half a megabyte a version.
-    HEAVY = ("metrics", "parameters", "thresholds", "validation_answers", "profile")
+    HEAVY = ("metrics", "parameters", "thresholds", "validation_answers", "test_answers", "profile")
 
     number = models.PositiveIntegerField(unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.CANDIDATE)
@@ -64,6 +64,8 @@ class ModelVersion(models.Model):
     thresholds = models.JSONField(default=dict, help_text="From which confidence on it answers without a review.")
     # As thresholds are solved from them for any target, long after: of the fit that has not seen these tickets.
     validation_answers = models.JSONField(default=dict, help_text="What the first fit said of the validation tickets.")
+    # Computed once, with the scores: {ticket_ids, truth, guess, confidence}, columns of length n_test_tickets.
+    test_answers = models.JSONField(default=dict, help_text="What it said of each test ticket.")
     profile = models.JSONField(default=dict, help_text="What its validation tickets were like, for drift.")
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     mlflow_version = models.PositiveIntegerField(null=True, blank=True)

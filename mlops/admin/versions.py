@@ -73,7 +73,7 @@ class ModelVersionAdmin(FactAdmin):
         # The database picks the numbers out: the scores are 100 kB of JSON a version at 77 categories.
         scores = {f"test_{name}": Cast(KT(f"metrics__test__{name}"), FloatField()) for name in LISTED_SCORES}
         # What it said of each validation ticket no page shows.
-        return super().get_queryset(request).annotate(**scores).defer("validation_answers")
+        return super().get_queryset(request).annotate(**scores).defer("validation_answers", "test_answers")
 
     def for_list(self, queryset: QuerySet) -> QuerySet:
         return queryset.defer(*ModelVersion.HEAVY)

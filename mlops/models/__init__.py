@@ -1,6 +1,7 @@
 """What the operations leave on record, by what they are about: trainings, promotions, watching."""
 
 from mlops.models.frozen import Frozen
+from mlops.models.imports import ImportJob
 from mlops.models.promotions import MAX_REASON, AliasMove, Promotion
 from mlops.models.training import LEASE, MOST_ATTEMPTS, Dataset, TrainingRun
 from mlops.models.watching import DriftSnapshot, RetrainDecision, Slot
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "DriftSnapshot",
     "Frozen",
+    "ImportJob",
     "Promotion",
     "RetrainDecision",
     "Slot",
