@@ -108,7 +108,12 @@ def refuse(request: Any, _response: Any = None, credentials: dict[str, Any] | No
     zone = ZoneInfo(settings.DISPLAY_TIME_ZONE)
     # The next whole minute, so that whoever comes back at the time that is shown is let in.
     shown = (until + timedelta(seconds=59)).astimezone(zone)
-    context = {"time": f"{shown:%H:%M}", "zone": f"{shown:%Z}", "minutes": -(-seconds // 60)}
+    context = {
+        "title": "Locked for a while",
+        "time": f"{shown:%H:%M}",
+        "zone": f"{shown:%Z}",
+        "minutes": -(-seconds // 60),
+    }
     response = render(request, "pages/locked_out.html", context, status=429)
     response["Retry-After"] = str(seconds)
     response["Cache-Control"] = "no-store"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.forms import AuthenticationForm
@@ -43,6 +44,7 @@ class SignInView(LoginView):
     form_class = SignInForm
     template_name = "pages/sign_in.html"
     redirect_authenticated_user = True
+    extra_context: ClassVar = {"title": "Sign in"}
 
     def get_redirect_url(self) -> str:
         """The address that `next` names; none if it is another host's, or this door, which would lead round and round."""
@@ -54,9 +56,10 @@ class PasswordView(PasswordChangeView):
     """One's own password. Other sessions of the person end with the change, this one goes on."""
 
     template_name = "pages/password.html"
+    title = "Change your password"
 
     def get_success_url(self) -> str:
-        return resolve_url("home")
+        return resolve_url(settings.LOGIN_REDIRECT_URL)
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, "Your password is changed. Other browsers that you were signed in with are not.")
@@ -67,7 +70,7 @@ class PasswordView(PasswordChangeView):
 def admin_door(request: HttpRequest) -> HttpResponse:
     """Where the admin sends whoever may not enter: on to the one door, or, signed in already, to words that say why."""
     if request.user.is_authenticated and not request.user.is_staff:
-        return render(request, "pages/not_staff.html", status=403)
+        return render(request, "pages/not_staff.html", {"title": "For staff only"}, status=403)
     onward = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
     return HttpResponseRedirect(f"{reverse('sign_in')}?{urlencode({REDIRECT_FIELD_NAME: onward})}")
 
@@ -78,7 +81,10 @@ def staying_signed_in(get_response: Callable[[HttpRequest], HttpResponse]) -> Ca
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         session = request.session
-        # Only of a session that was read anyway: a call with an API key does not come near it.
+        # Only of a session that was read anyway: a call with an API key does not come near it. A page that refreshes
+        # itself is nobody at work.
+        if request.headers.get("X-Requested-With") == "fetch":
+            return response
         if session.accessed and SESSION_KEY in session and time.time() - session.get(SEEN, 0) > REFRESH_SECONDS:
             session[SEEN] = int(time.time())
         return response

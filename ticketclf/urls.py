@@ -1,10 +1,9 @@
-"""The addresses: the API of both apps, its documentation, the admin, and what Prometheus scrapes."""
+"""The addresses: the pages, the API of both apps, its documentation, the admin, and what Prometheus scrapes."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from classifier import problems
@@ -12,7 +11,6 @@ from classifier.signing_in import PasswordView, SignInView, admin_door
 from mlops.api import metrics
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("sign-in", SignInView.as_view(), name="sign_in"),
     path("sign-out", LogoutView.as_view(), name="sign_out"),
     path("password", PasswordView.as_view(), name="password"),
@@ -21,6 +19,7 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("api/", include("classifier.urls")),
     path("api/", include("mlops.urls")),
+    path("", include("mlops.views.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", login_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
 ]
