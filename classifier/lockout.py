@@ -7,19 +7,21 @@ Five failures (SIGN_IN_FAILURES) for one user name from one address lock this pa
 from __future__ import annotations
 
 import ipaddress
+import time
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
 
+from classifier.wording import local
+
+SEEN = "seen"  # in a session: when its person last did something, to the half hour; see signing_in.py
 logger = structlog.get_logger(__name__)
 IPV6_HOST_BITS = 64  # whoever has one IPv6 address has the 2**64 beside it, and would never meet the lock
 
@@ -61,7 +63,7 @@ def normalised(written: str) -> str | None:
     return str(ipaddress.IPv6Address(int(found) >> IPV6_HOST_BITS << IPV6_HOST_BITS))
 
 
-class LockoutHandler(AxesDatabaseHandler):
+class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no types
     """Counts as django-axes does, keeps nothing of what was sent but the user name, and tells the log in our words."""
 
     def user_login_failed(self, sender: Any, credentials: dict[str, Any], request: Any = None, **named: Any) -> None:
@@ -79,15 +81,16 @@ class LockoutHandler(AxesDatabaseHandler):
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **named: Any) -> None:
         super().user_logged_in(sender, request, user, **named)
+        request.session[SEEN] = int(time.time())
         logger.info("signed in", user=user.pk)
 
 
-def attempts_of(username: str, address: str | None) -> QuerySet[Any]:
+def attempts_of(username: str, address: str | None) -> Any:
     """What is counted of a user name from an address: a row for each browser, the newest first."""
     return AccessAttempt.objects.filter(username=username, ip_address=address).order_by("-attempt_time")
 
 
-def locked_until(attempts: QuerySet[Any], *, now: datetime) -> datetime | None:
+def locked_until(attempts: Any, *, now: datetime) -> datetime | None:
     """When a user name may be tried again from an address, given its attempts, the newest first; None: at once."""
     lasts: timedelta = settings.AXES_COOLOFF_TIME
     failures = 0
@@ -105,9 +108,7 @@ def refuse(request: Any, _response: Any = None, credentials: dict[str, Any] | No
     username = (credentials or {}).get("username") or ""
     until = locked_until(attempts_of(username, address_of(request)), now=now) or now
     seconds = max(1, round((until - now).total_seconds()))
-    zone = ZoneInfo(settings.DISPLAY_TIME_ZONE)
-    # The next whole minute, so that whoever comes back at the time that is shown is let in.
-    shown = (until + timedelta(seconds=59)).astimezone(zone)
+    shown = local(until + timedelta(seconds=59))  # rounded up, so that whoever comes back at that minute is let in
     context = {
         "title": "Locked for a while",
         "time": f"{shown:%H:%M}",

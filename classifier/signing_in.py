@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -18,8 +18,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
+from classifier.lockout import SEEN
+
 REFRESH_SECONDS = 1800  # a write of the session each half hour, where Django would write it at each request
-SEEN = "seen"
 
 
 class SignInForm(AuthenticationForm):
@@ -33,7 +34,7 @@ class SignInForm(AuthenticationForm):
     def clean_username(self) -> str:
         """The user name. Nobody has a longer one, and the column that failures are counted in takes no longer one."""
         username: str = self.cleaned_data["username"]
-        if len(username) > self.username_field.max_length:
+        if len(username) > (self.username_field.max_length or 0):
             raise self.get_invalid_login_error()
         return username
 
@@ -44,10 +45,9 @@ class SignInView(LoginView):
     form_class = SignInForm
     template_name = "pages/sign_in.html"
     redirect_authenticated_user = True
-    extra_context: ClassVar = {"title": "Sign in"}
 
-    def get_redirect_url(self) -> str:
-        """The address that `next` names; none if it is another host's, or this door, which would lead round and round."""
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        """The address that `next` names; none if it is another host's, or this door, which would lead in a circle."""
         url = super().get_redirect_url()
         return "" if urlsplit(url).path in {reverse("sign_in"), reverse("admin_door")} else url
 

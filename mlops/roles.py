@@ -125,11 +125,9 @@ def _make_permissions(apps: Any) -> None:
     """Makes the permission rows now: Django makes them after all migrations, of one `migrate` or on a new database."""
     for label in APPS:
         config = apps.get_app_config(label)
-        kept, config.models_module = config.models_module, True  # of a migration's apps it is None, and is asked for
-        try:
-            create_permissions(config, apps=apps, verbosity=0)
-        finally:
-            config.models_module = kept
+        # A migration's apps do not say that they have models, which is asked before anything is done.
+        config.models_module = getattr(config, "models_module", None) or True
+        create_permissions(config, apps=apps, verbosity=0)
 
 
 def _rows(apps: Any, permissions: Iterable[str]) -> list[Any]:

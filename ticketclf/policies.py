@@ -6,7 +6,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 # Our own pages and /api/docs/: what is not in a file of ours does not run.
 OURS: dict[str, Any] = {
@@ -17,14 +17,13 @@ OURS: dict[str, Any] = {
     "form-action": [SELF],
     "frame-ancestors": [NONE],
 }
-# Unfold's Alpine compiles the expressions in its attributes, its templates and Django's have style attributes and inline
-# scripts. Everything else is as strict as above.
+# Unfold's Alpine compiles the expressions in its attributes; its templates and Django's have style attributes and
+# inline scripts. All else is as strict as above.
 ADMINS = {**OURS, "script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 # No page of ours asks for any of these, so nothing that comes into one can.
-PERMISSIONS = ", ".join(
-    f"{feature}=()"
-    for feature in ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer")
-    + ("microphone", "midi", "payment", "publickey-credentials-get", "screen-wake-lock", "usb", "xr-spatial-tracking")
+PERMISSIONS = (
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
+    "midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), usb=(), xr-spatial-tracking=()"
 )
 
 

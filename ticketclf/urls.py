@@ -11,7 +11,7 @@ from classifier.signing_in import PasswordView, SignInView, admin_door
 from mlops.api import metrics
 
 urlpatterns = [
-    path("sign-in", SignInView.as_view(), name="sign_in"),
+    path("sign-in", SignInView.as_view(extra_context={"title": "Sign in"}), name="sign_in"),
     path("sign-out", LogoutView.as_view(), name="sign_out"),
     path("password", PasswordView.as_view(), name="password"),
     path("admin/login/", admin_door, name="admin_door"),  # before the admin's own, which nobody reaches
