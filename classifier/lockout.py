@@ -56,7 +56,7 @@ def normalised(written: str) -> str | None:
         found = ipaddress.ip_address(host)
     except ValueError:
         return None
-    if isinstance(found, ipaddress.IPv4Address):
+    if isinstance(found, ipaddress.IPv4Address) or found.is_loopback:
         return str(found)
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)

@@ -49,7 +49,8 @@ class SignInView(LoginView):
     def get_redirect_url(self, request: HttpRequest | None = None) -> str:
         """The address that `next` names; none if it is another host's, or this door, which would lead in a circle."""
         url = super().get_redirect_url()
-        return "" if urlsplit(url).path in {reverse("sign_in"), reverse("admin_door")} else url
+        is_a_door = urlsplit(url).path in {reverse("sign_in"), reverse("admin_door")}
+        return url if url.startswith("/") and not is_a_door else ""
 
 
 class PasswordView(PasswordChangeView):
