@@ -43,6 +43,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
     """What beat starts by itself, and when."""
 
     form = PeriodicTaskForm
+    change_form_template = None  # the package's own has an inline script, for a field that is not shown here
     empty = "Nothing runs by itself yet. Add a task, and a schedule for it."
     list_display = ("name", "enabled", "scheduler", "last", "last_due", "one_off", moment("start_time", "not before"))
     list_filter = ("enabled", "one_off")
