@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.template.backends.django import Template
@@ -137,6 +139,8 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
     with django_db_blocker.unblock(), transaction.atomic(), pytest.MonkeyPatch.context() as patch:
         # Not how a page looks is asked here but who may open it; forming it takes nine tenths of the time.
         patch.setattr(Template, "render", lambda *_given, **_named: "")
+        patch.setattr(admin.site, "each_context", lambda _request: {})
+        patch.setattr(logging.root.manager, "disable", logging.CRITICAL)
         authentication.forget_keys()
         yield World()
         authentication.forget_keys()
