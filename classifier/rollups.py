@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Model, Sum
 from django.db.models.functions import Trunc
 
 from classifier.models import ApiRequest, Prediction
@@ -90,3 +90,7 @@ def answers(
         .annotate(count=Count("pk"), confidence_sum=Sum("confidence"))
     )
     return [AnswerCounts(*row) for row in grouped]
+
+
+def count_about(model: type[Model]) -> int:
+    return model._default_manager.count()
