@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Model
@@ -64,7 +65,8 @@ GROUPS = {
         Place(ApiKey, "API keys", "key", "Which clients may ask, and for what."),
         Place(ApiRequest, "API requests", "swap_vert", "Who asked, and how it went."),
         Place(User, "Users", "person", "The people who sign in."),
-        Place(Group, "Groups", "group", "Permissions that people share."),
+        Place(Group, "Groups", "group", "The roles, and other permissions that people share."),
+        Place(AccessAttempt, "Failed sign-ins", "lock_clock", "Who tried in vain, from where, and who is locked out."),
     ),
 }
 SCHEDULES = {
