@@ -1,0 +1,38 @@
+"""Files that people upload: taken in and looked at, started and cancelled by them, carried out by a worker.
+
+An import is one transaction, and the row's success is written in it: whoever is killed leaves all of it or nothing.
+"""
+
+from mlops.imports.looking import SHOWN_ROWS, Options
+from mlops.imports.progress import Done, progress
+from mlops.imports.uploading import (
+    MOST_WAITING,
+    MOST_WORDS,
+    ImportInProgress,
+    NotPossible,
+    UnusableFile,
+    cancel,
+    change,
+    start,
+    upload,
+)
+from mlops.imports.working import NothingToDo, look_after, work
+
+__all__ = [
+    "MOST_WAITING",
+    "MOST_WORDS",
+    "SHOWN_ROWS",
+    "Done",
+    "ImportInProgress",
+    "NotPossible",
+    "NothingToDo",
+    "Options",
+    "UnusableFile",
+    "cancel",
+    "change",
+    "look_after",
+    "progress",
+    "start",
+    "upload",
+    "work",
+]
