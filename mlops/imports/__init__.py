@@ -4,7 +4,7 @@ An import is one transaction, and the row's success is written in it: whoever is
 """
 
 from mlops.imports.looking import SHOWN_ROWS, Options
-from mlops.imports.progress import Done, progress
+from mlops.imports.telling import Done, progress
 from mlops.imports.uploading import (
     MOST_WAITING,
     MOST_WORDS,
@@ -16,7 +16,7 @@ from mlops.imports.uploading import (
     start,
     upload,
 )
-from mlops.imports.working import NothingToDo, look_after, work
+from mlops.imports.working import LostImport, NothingToDo, look_after, work
 
 __all__ = [
     "MOST_WAITING",
@@ -24,6 +24,7 @@ __all__ = [
     "SHOWN_ROWS",
     "Done",
     "ImportInProgress",
+    "LostImport",
     "NotPossible",
     "NothingToDo",
     "Options",

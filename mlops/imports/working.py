@@ -5,6 +5,7 @@ Of two who come for the same row one gets it: claiming is an UPDATE that counts 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -30,7 +31,7 @@ from mlops.imports.looking import (
     refused_rows,
     storable,
 )
-from mlops.imports.progress import Bar, forget, is_dead, watched
+from mlops.imports.telling import Bar, forget, is_dead, watched
 from mlops.imports.uploading import may_create
 from mlops.models import LEASE, MOST_ATTEMPTS, ImportJob
 
@@ -57,7 +58,8 @@ class LostImport(RuntimeError):
 def work(job_id: int, *, clock: Clock = timezone.now) -> ImportJob:
     """Does what the row waits for: its preview, or the import. A bell that rings twice, or late: NothingToDo.
 
-    Ends the row in words, whatever happens; what it did not foresee is raised again.
+    Ends the row in words, whatever happens; what it did not foresee is raised again, and LostImport if the row was
+    cancelled, changed or taken over meanwhile.
     """
     job = _claim(job_id, now=clock())
     try:
@@ -69,10 +71,12 @@ def work(job_id: int, *, clock: Clock = timezone.now) -> ImportJob:
     except LostImport:
         raise
     except UnreadableFile as error:
-        _end(job, Status.FAILED, now=clock(), outcome=f"{error} Nothing was imported.")
+        with contextlib.suppress(LostImport):
+            _end(job, Status.FAILED, now=clock(), outcome=f"{error} Nothing was imported.")
     except Exception as error:  # the rim: whatever it was, the row must not say that it runs
         words = f"It failed ({type(error).__name__}), and nothing was imported. The worker's log has more; try again."
-        _end(job, Status.FAILED, now=clock(), outcome=words)
+        with contextlib.suppress(LostImport):
+            _end(job, Status.FAILED, now=clock(), outcome=words)
         raise
     job.refresh_from_db()
     return job
