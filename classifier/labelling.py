@@ -218,24 +218,28 @@ def import_tickets(
         plan, report = decide()
         splits: Counter[str] = Counter()
         if report.accepted:
-            moment = now or timezone.now()
-            splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
+            at = now or timezone.now()
+            splits = importing.write(plan, signatures=signatures, by=by, now=at, seed=seed, progress=progress)
             # After their places are written: from then on retention takes no text of theirs away.
             Ticket.objects.bring_back_texts({known.pk: entry.text for known, entry, _ in plan.known})
             if look is not None:
                 look()
-        report = report.with_splits(splits)
-        if not report.kept:
-            transaction.set_rollback(True)
-        elif settle is not None:
-            settle(report)
-        return report
+        return _settled(report.with_splits(splits), settle)
 
     if dry_run and look is None:
         plan, report = _undone(decide)
         newcomers = _newcomers(plan, signatures) if report.accepted else []
         return report.with_splits(foresee(newcomers, seed=seed))
     return _twice(write)
+
+
+def _settled(report: ImportReport, settle: Callable[[ImportReport], None] | None) -> ImportReport:
+    """The report, at the end of its transaction: what is not to be kept is undone, the rest is settled."""
+    if not report.kept:
+        transaction.set_rollback(True)
+    elif settle is not None:
+        settle(report)
+    return report
 
 
 def _undone(write: Callable[[], T]) -> T:

@@ -230,9 +230,9 @@ def test_a_batch_takes_as_few_queries_for_many_rows_as_for_few(django_assert_num
         old_ticket()
         old_request()
 
-    # A look for each of five kinds, and one for what comes after texts and requests; their transactions; an update of
+    # A look for each of six kinds, and one for what comes after texts and requests; their transactions; an update of
     # texts, and of requests two statements.
-    with django_assert_num_queries(5 + 2 + 2 * 2 + 1 + 2):
+    with django_assert_num_queries(6 + 2 + 2 * 2 + 1 + 2):
         run()
 
 
