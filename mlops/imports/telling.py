@@ -30,8 +30,29 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 BEAT_SECONDS = 0.5  # how often progress is written, at most
-# Where each phase ends, as a share of the whole; measured with 100,000 rows on both databases.
-PHASES = {"Reading": 0.1, "Comparing texts": 0.6, "Storing tickets": 0.85, "Noting near-duplicates": 1.0}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the work: the shares of the whole at which it begins and ends, and what comes after it, untold."""
+
+    begin: float
+    end: float
+    then: str = ""
+
+
+# By the time that 100,000 new tickets took: 43 s to import, 8 s to look at.
+READING, COMPARING = "Reading", "Comparing texts"
+IMPORT = {
+    READING: Phase(0.0, 0.03),
+    COMPARING: Phase(0.03, 0.07),
+    "Storing tickets": Phase(0.07, 0.57, then="Finding near-duplicates"),
+    "Noting near-duplicates": Phase(0.68, 1.0),
+}
+PREVIEW = {
+    READING: Phase(0.0, 0.17),
+    COMPARING: Phase(0.17, 0.36, then="Seeing what would happen"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,20 +90,19 @@ class Bar:
 
     def __init__(self, job: ImportJob, file: int) -> None:
         self.job = job
-        self.done = Done(0, job.n_rows, "Reading")
+        self.done = Done(0, job.n_rows, READING)
+        self._phases = IMPORT if job.status == ImportJob.Status.RUNNING else PREVIEW
         self._file = file
-        self._began = 0.0  # share at which the phase begins
-        self._next = 0.0
+        self._next = 0.0  # when it may be noted again
 
     def __call__(self, iterable: Iterable[T], total: int | None = None, text: str = "") -> Iterator[T]:
-        begin, end = self._began, PHASES.get(text, self._began)
-        total = total or self.job.n_rows
+        phase = self._phases[text]
+        total = max(1, total or self.job.n_rows)
         for count, item in enumerate(iterable, 1):
             yield item
             if time.monotonic() >= self._next:
-                self._note(begin + (end - begin) * min(1.0, count / total) if total else begin, text)
-        self._began = end
-        self._note(end, text)
+                self._note(phase.begin + (phase.end - phase.begin) * min(1.0, count / total), text)
+        self._note(phase.end, phase.then or text)
 
     def _note(self, share: float, step: str) -> None:
         self._next = time.monotonic() + BEAT_SECONDS

@@ -31,7 +31,7 @@ from mlops.imports.looking import (
     refused_rows,
     storable,
 )
-from mlops.imports.telling import Bar, forget, is_dead, watched
+from mlops.imports.telling import READING, Bar, forget, is_dead, watched
 from mlops.imports.uploading import may_create
 from mlops.models import LEASE, MOST_ATTEMPTS, ImportJob
 
@@ -85,7 +85,7 @@ def work(job_id: int, *, clock: Clock = timezone.now) -> ImportJob:
 def _claim(job_id: int, *, now: datetime) -> ImportJob:
     """Begins one that waits."""
     mine = ImportJob.objects.filter(pk=job_id)
-    begun = {"lease_until": now + LEASE, "attempt": F("attempt") + 1, "n_done": 0, "step": "Reading", "rung_at": now}
+    begun = {"lease_until": now + LEASE, "attempt": F("attempt") + 1, "n_done": 0, "step": READING, "rung_at": now}
     try:
         with transaction.atomic():
             claimed = mine.queued().update(status=Status.RUNNING, started_at=now, **begun)

@@ -625,7 +625,9 @@ def test_progress_is_told_by_the_file_while_the_row_cannot_be_written(ada, monke
 
     shares = [done.share for done in seen]
     assert shares == sorted(shares)
-    assert [phase for phase in telling.PHASES if any(done.step == phase for done in seen)] == list(telling.PHASES)
+    assert list(dict.fromkeys(done.step for done in seen)) == [
+        "Reading", "Comparing texts", "Storing tickets", "Finding near-duplicates", "Noting near-duplicates",
+    ]  # fmt: skip
     assert (shares[-1], imports.progress(ImportJob.objects.get()).step) == (1.0, "")
 
 
