@@ -188,6 +188,7 @@ def stream(export: Export[Any], *, form: str) -> Iterator[bytes]:
     """The export in pieces, UTF-8, for an answer that is sent while it is read; CSV is for spreadsheets."""
     buffer = io.StringIO(newline="")
     if form == "csv":
+        buffer.write("\ufeff")  # without it Excel takes UTF-8 for something else; our own import takes it off
         write_csv((), buffer, columns=export.columns)
     for row in export.rows():
         if form == "csv":

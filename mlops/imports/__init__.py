@@ -3,7 +3,7 @@
 An import is one transaction, and the row's success is written in it: whoever is killed leaves all of it or nothing.
 """
 
-from mlops.imports.looking import SHOWN_ROWS, Options
+from mlops.imports.looking import MOST_ROWS, SHOWN_ROWS, Options
 from mlops.imports.telling import Done, progress
 from mlops.imports.uploading import (
     MOST_WAITING,
@@ -15,10 +15,12 @@ from mlops.imports.uploading import (
     change,
     start,
     upload,
+    why_not,
 )
 from mlops.imports.working import LostImport, NothingToDo, look_after, work
 
 __all__ = [
+    "MOST_ROWS",
     "MOST_WAITING",
     "MOST_WORDS",
     "SHOWN_ROWS",
@@ -35,5 +37,6 @@ __all__ = [
     "progress",
     "start",
     "upload",
+    "why_not",
     "work",
 ]

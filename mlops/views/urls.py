@@ -2,10 +2,20 @@
 
 from django.urls import path
 
+from mlops.views.exports import export_file, exports_page
+from mlops.views.imports import import_page, import_progress, import_refused, imports_page
+from mlops.views.monitoring import monitoring
 from mlops.views.overview import overview
 from mlops.views.status import status
 
 urlpatterns = [
     path("", overview, name="overview"),
+    path("monitoring", monitoring, name="monitoring"),
+    path("exports", exports_page, name="exports"),
+    path("exports/<slug:what>", export_file, name="export"),
+    path("imports", imports_page, name="imports"),
+    path("imports/<int:number>", import_page, name="import_job"),
+    path("imports/<int:number>/progress", import_progress, name="import_progress"),
+    path("imports/<int:number>/refused", import_refused, name="import_refused"),
     path("status", status, name="status"),
 ]

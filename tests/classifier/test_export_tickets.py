@@ -145,9 +145,9 @@ def test_stream_of_csv_has_no_formulas_and_its_header_when_empty():
     empty = b"".join(exporting.stream(exporting.tickets(), form="csv"))
     make_ticket('=HYPERLINK("http://x")', external_id="+1")
 
-    content = b"".join(exporting.stream(exporting.tickets(), form="csv")).decode()
+    content = b"".join(exporting.stream(exporting.tickets(), form="csv")).decode("utf-8-sig")
 
-    assert empty.decode() == ",".join(exporting.TICKET_COLUMNS) + "\r\n"
+    assert empty.decode("utf-8-sig") == ",".join(exporting.TICKET_COLUMNS) + "\r\n"
     (row,) = csv.DictReader(io.StringIO(content, newline=""))
     assert (row["text"], row["external_id"]) == ('\'=HYPERLINK("http://x")', "'+1")
 
