@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from classifier import rollups
-from mlops import considering, drift, imports, purging, queueing, reconciling, retraining, slots
+from mlops import considering, drift, imports, purging, queueing, reconciling, retraining, samples, slots
 from mlops.models import ImportJob, RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
 from mlops.tracking import NotRecorded
@@ -179,6 +180,26 @@ def reconcile() -> str:
     for one in done:
         logger.info("reconciled: %s", one.words)
     return " ".join(one.words for one in done) or "Nothing to reconcile."
+
+
+@shared_task(name="mlops.tasks.make_samples")
+def make_samples() -> None:
+    """Makes sample data, if there are none: what a click of staff asks for."""
+    _quietly(samples.make_whole, timezone.now())
+
+
+@shared_task(name="mlops.tasks.remove_samples")
+def remove_samples() -> None:
+    """Removes all sample data."""
+    _quietly(samples.remove_whole)
+
+
+def _quietly(verb: Callable[..., object], *arguments: object) -> None:
+    """Calls it; that this is not the place, or that another one is at it, is logged."""
+    try:
+        logger.info("sample data: %s gave %s", verb.__name__, verb(*arguments))
+    except (samples.NotThePlace, samples.BeingMade) as refusal:
+        logger.warning("left alone: %s", refusal)
 
 
 @shared_task(

@@ -130,7 +130,7 @@ def import_refused(_request: HttpRequest, number: int) -> HttpResponse:
 
 def _job(number: int) -> ImportJob:
     """The row without its file, and whether it has refused rows. Raises Http404."""
-    rows = ImportJob.objects.defer("refused").select_related("by", "started_by")
+    rows = ImportJob.objects.defer("content", "refused").select_related("by", "started_by")
     job = rows.annotate(has_refused=Q(refused__isnull=False)).filter(pk=number).first()
     if job is None:
         raise Http404("There is no such import.")

@@ -6,6 +6,7 @@ from mlops.views.exports import export_file, exports_page
 from mlops.views.imports import import_page, import_progress, import_refused, imports_page
 from mlops.views.monitoring import monitoring
 from mlops.views.overview import overview
+from mlops.views.samples import samples_make, samples_remove
 from mlops.views.status import status
 
 urlpatterns = [
@@ -17,5 +18,7 @@ urlpatterns = [
     path("imports/<int:number>", import_page, name="import_job"),
     path("imports/<int:number>/progress", import_progress, name="import_progress"),
     path("imports/<int:number>/refused", import_refused, name="import_refused"),
+    path("samples/make", samples_make, name="samples_make"),
+    path("samples/remove", samples_remove, name="samples_remove"),
     path("status", status, name="status"),
 ]
