@@ -2,12 +2,23 @@
 
 from django.urls import path
 
+from mlops.views.exports import export_file, exports_page
+from mlops.views.imports import import_page, import_progress, import_refused, imports_page
 from mlops.views.monitoring import monitoring
 from mlops.views.overview import overview
+from mlops.views.samples import samples_make, samples_remove
 from mlops.views.status import status
 
 urlpatterns = [
     path("", overview, name="overview"),
     path("monitoring", monitoring, name="monitoring"),
+    path("exports", exports_page, name="exports"),
+    path("exports/<slug:what>", export_file, name="export"),
+    path("imports", imports_page, name="imports"),
+    path("imports/<int:number>", import_page, name="import_job"),
+    path("imports/<int:number>/progress", import_progress, name="import_progress"),
+    path("imports/<int:number>/refused", import_refused, name="import_refused"),
+    path("samples/make", samples_make, name="samples_make"),
+    path("samples/remove", samples_remove, name="samples_remove"),
     path("status", status, name="status"),
 ]
