@@ -12,7 +12,7 @@ from django.conf import settings
 from classifier.models import Category, ModelVersion
 from classifier.wording import ago, counted, figure, local, share
 from mlops.dashboards import doings, history, sides
-from mlops.dashboards.charts import SHARES, Chart, Figure, Series, ticks_between
+from mlops.dashboards.charts import Chart, Figure, Series, Tick, percent, ticks_between
 from mlops.dashboards.filters import MOST_POINTS, Filters
 from mlops.dashboards.history import Point
 from mlops.models import DriftSnapshot
@@ -103,9 +103,12 @@ def _of_snapshot(snapshot: DriftSnapshot, *, now: datetime) -> dict[str, Any]:
     older, newer = history.neighbours(snapshot)
     names = dict(Category.objects.values_list("slug", "name"))
     tone, lead = standing(snapshot)
+    headline, _, detail = snapshot.words.partition(". ")
     return {
         "tone": tone,
         "lead": lead,
+        "headline": f"{headline.rstrip('.')}.",
+        "detail": detail,
         "taken": f"{local(snapshot.created_at):%Y-%m-%d %H:%M %Z}, {ago(now, snapshot.created_at)}",
         "window": window(snapshot),
         "next": next_words(snapshot, is_newest=newer is None, now=now),
@@ -114,7 +117,8 @@ def _of_snapshot(snapshot: DriftSnapshot, *, now: datetime) -> dict[str, Any]:
         "figures": figures(snapshot),
         "signals": [signal_row(signal) for signal in snapshot.signals],
         "sides": sides.table(snapshot),
-        "side_charts": sides.charts(snapshot, names),
+        "lengths": sides.lengths(snapshot),
+        "shares": sides.categories(snapshot, names),
         "telling": sides.telling_words(snapshot),
         "no_telling": no_telling(snapshot),
     }
@@ -178,12 +182,12 @@ def _gap(snapshot: DriftSnapshot) -> str:
 def damage(snapshot: DriftSnapshot) -> Figure:
     """Whether answers are likely to be worse, or tickets are only other ones."""
     if snapshot.verdict == Verdict.TOO_FEW:
-        return Figure("Answers", "Unknown", "too few tickets to tell")
+        return Figure("Damage to answers", "Unknown", "too few tickets to tell")
     if snapshot.is_likely_worse:
-        return Figure("Answers", "Likely worse", "the model is less sure than it was", tone="bad")
+        return Figure("Damage to answers", "Likely", "the model is less sure than it was", tone="bad")
     if snapshot.verdict == Verdict.DRIFTED:
-        return Figure("Answers", "As good", "tickets changed; confidence did not", tone="good")
-    return Figure("Answers", "As good", "nothing has changed", tone="good")
+        return Figure("Damage to answers", "None seen", "only change: it is as sure as it was", tone="good")
+    return Figure("Damage to answers", "None seen", "and nothing has changed", tone="good")
 
 
 def signal_row(signal: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,7 +280,18 @@ def estimate_chart(points: Sequence[Point], filters: Filters) -> Chart:
             Series("estimated", estimates, [share(value) for value in estimates], "primary"),
             Series("on validation", measured, [share(value) for value in measured], "muted", "dashes"),
         ],
-        ticks=SHARES,
+        ticks=_shares_from(min((value for value in (*estimates, *measured) if value is not None), default=0.0)),
         label_title="Snapshot",
         links=_links(points, filters),
     )
+
+
+def _shares_from(lowest: float) -> list[Tick]:
+    """Ticks of tenths up to 100 %, from one below the lowest share: a line may leave out what no point comes near to.
+
+    >>> [tick.text for tick in _shares_from(0.84)]
+    ['70 %', '80 %', '90 %', '100 %']
+    """
+    first = max(0, min(9, int(lowest * 10) - 1))
+    step = 2 if first < 5 else 1
+    return [Tick(tenth / 10, percent(tenth / 10)) for tenth in range(first - first % step, 11, step)]

@@ -43,12 +43,8 @@ def table(snapshot: DriftSnapshot) -> list[Row]:
     return rows
 
 
-def charts(snapshot: DriftSnapshot, names: Mapping[str, str]) -> list[Chart]:
-    """Both sides laid over each other: the lengths of tickets, and what they were answered. names: of categories."""
-    return [_lengths(snapshot), _categories(snapshot, names)]
-
-
-def _lengths(snapshot: DriftSnapshot) -> Chart:
+def lengths(snapshot: DriftSnapshot) -> Chart:
+    """The word counts of both sides, laid over each other."""
     sides = [side.get("words", {}) for side in (snapshot.reference, snapshot.recent)]
     edges = [int(edge) for edge in sides[0].get("edges", ())]
     labels = [bin_of(low, high, is_last=high == edges[-1]) for low, high in pairwise(edges)]
@@ -56,13 +52,14 @@ def _lengths(snapshot: DriftSnapshot) -> Chart:
         [_parts(side.get("histogram", ())) for side in sides],
         name="lengths",
         title="How long tickets are",
-        reading="Of each side's tickets the share that has so many words. Bars that part show tickets grown or shrunk.",
+        reading="Of each side's tickets the share that has so many words. Where bars part, tickets grew or shrank.",
         labels=labels,
         label_title="Words",
     )
 
 
-def _categories(snapshot: DriftSnapshot, names: Mapping[str, str]) -> Chart:
+def categories(snapshot: DriftSnapshot, names: Mapping[str, str]) -> Chart:
+    """What both sides were answered. names: of the categories, by slug."""
     sides = [side.get("categories", {}) for side in (snapshot.reference, snapshot.recent)]
     reference, recent = sides
     slugs = sorted(reference, key=lambda slug: -abs(recent.get(slug, 0.0) - reference[slug]))[:MOST_CATEGORIES]

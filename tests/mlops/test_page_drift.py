@@ -101,7 +101,7 @@ def test_verdict_is_said_in_words(at, version, verdict, severity, likely_worse, 
 
     assert (page.context["lead"], page.context["tone"]) == (lead, tone)
     assert "It is so." in page.text
-    assert ("Likely worse" in page.text) is likely_worse
+    assert ("the model is less sure than it was" in page.text) is likely_worse
 
 
 def test_newest_snapshot_is_shown_and_an_older_one_when_asked_for(at, version):
@@ -193,7 +193,7 @@ def test_both_sides_are_laid_over_each_other(at, version):
     assert rows["Tickets"] == ("50", "20")
     assert rows["Words of a ticket, mean"] == ("7.2", "12.5")
     assert rows["Words, most"] == ("14", "18")
-    lengths, shares = shown["side_charts"]
+    lengths, shares = shown["lengths"], shown["shares"]
     assert lengths.labels == ["0 to 4", "5 to 9", "10 and more"]
     assert lengths.series[0].values == [0.2, 0.6, 0.2]
     assert lengths.series[1].values == [0.0, 0.25, 0.75]
