@@ -5,6 +5,7 @@ from django.urls import path
 from mlops.views.exports import export_file, exports_page
 from mlops.views.imports import import_page, import_progress, import_refused, imports_page
 from mlops.views.monitoring import monitoring
+from mlops.views.drift import drift
 from mlops.views.overview import overview
 from mlops.views.samples import samples_make, samples_remove
 from mlops.views.status import status
@@ -20,5 +21,6 @@ urlpatterns = [
     path("imports/<int:number>/refused", import_refused, name="import_refused"),
     path("samples/make", samples_make, name="samples_make"),
     path("samples/remove", samples_remove, name="samples_remove"),
+    path("drift", drift, name="drift"),
     path("status", status, name="status"),
 ]
