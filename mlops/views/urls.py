@@ -3,9 +3,13 @@
 from django.urls import path
 
 from mlops.views.overview import overview
+from mlops.views.queue import queue
 from mlops.views.status import status
+from mlops.views.trying import try_it
 
 urlpatterns = [
     path("", overview, name="overview"),
+    path("queue", queue, name="queue"),
+    path("try", try_it, name="try"),
     path("status", status, name="status"),
 ]
