@@ -40,6 +40,7 @@ def queue(found: Next, *, by: User, now: datetime) -> dict[str, Any]:
         "is_review": guess.decision == Prediction.Decision.REVIEW,
         "alike": found.fold.alike,
         "n_alike": len(found.fold.alike),
+        "fold_offer": fold_offer(len(found.fold.alike)),
         "choices": choices(guess=guess.category.slug),
     }
 
@@ -53,6 +54,15 @@ def waiting_in_words(n: int) -> str:
     if n > COUNTED:
         return f"More than {COUNTED:,} tickets wait"
     return f"{counted(n, 'ticket')} {'waits' if n == 1 else 'wait'}"
+
+
+def fold_offer(n_alike: int) -> str:
+    """What the tick offers that labels near-duplicates with their ticket.
+
+    >>> fold_offer(1), fold_offer(3)
+    ('Label the one alike, too', 'Label the 3 alike, too')
+    """
+    return f"Label the {n_alike if n_alike > 1 else 'one'} alike, too"
 
 
 def because(guess: Prediction) -> str:

@@ -62,7 +62,7 @@ def answer(shown: Told, using: Serving | None, *, about: str = "") -> dict[str, 
     """The page's words and bars. using: the model, if it is the version that answered; about: a category's slug."""
     names = dict(Category.objects.values_list("slug", "name"))
     found: dict[str, Any] = {
-        "text": shown.text,
+        "asked": shown.text,
         "best": names.get(shown.category, shown.category),
         "confidence": share(shown.confidence),
         "number": shown.number,

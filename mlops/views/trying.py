@@ -72,7 +72,7 @@ def _ask(request: HttpRequest) -> HttpResponse:
             answered = inference.answer([text])
             about = request.POST.get("about", "")
             told = trying.answer(trying.told(text, answered), answered.serving, about=about)
-            return _form(request, is_unkept=True, is_answered=True, **{**told, "text": text})
+            return _form(request, text=text, is_unkept=True, is_answered=True, **told)
         facts = RequestFacts(
             route=ROUTE,
             started=getattr(request, "started", None) or time.perf_counter(),
@@ -94,7 +94,7 @@ def _person(request: HttpRequest) -> User:
 # --- A kept one -----------------------------------------------------------------------------------
 def _find(number: int | None) -> Prediction | None:
     rows = Prediction.objects.select_related("ticket", "category", "version", "request")
-    return rows.defer(*ModelVersion.heavy("version")).filter(pk=number or 0).first()
+    return rows.defer(*ModelVersion.heavy("version")).filter(pk=number or 0, is_demo=False).first()
 
 
 def _may_see(request: HttpRequest, prediction: Prediction) -> bool:

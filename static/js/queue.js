@@ -33,8 +33,11 @@ async function send(form, button) {
   const fresh = page.querySelector("main");
   // Signed out meanwhile, or a failure: then the page itself shows what is the matter.
   if (fresh === null || page.getElementById("ticket") === null) { window.location.reload(); return; }
+  const areKeysOpen = document.getElementById("keys")?.open ?? true;
   document.querySelector("main").replaceChildren(...fresh.childNodes);
   window.history.replaceState(null, "", answer.url);
+  const keys = document.getElementById("keys");
+  if (keys !== null) keys.open = areKeysOpen;
   window.scrollTo(0, 0);
   settle();
 }
