@@ -34,6 +34,14 @@ class CategoryRetired(ValueError):
     """The category is not answered any more, so nothing new is labelled with it."""
 
 
+class AlreadyLabelled(ValueError):
+    """The ticket has a label, and whoever labels it now has not seen that."""
+
+    def __init__(self, label: Label) -> None:
+        self.label = label
+        super().__init__(f"Ticket {label.ticket_id} has the label {label.category.slug!r} by now. Look at it again.")
+
+
 class TextRemoved(ValueError):
     """The ticket's text was taken away as too old, so there is nothing that its label could teach."""
 
@@ -61,13 +69,15 @@ def set_label(
     key: ApiKey | None = None,
     now: datetime,
     seed: int = 0,
+    is_first: bool = False,
 ) -> Said:
     """The ticket's current label: the one it has, if that says the same, else a new one; the old one is ended.
 
-    by, key: who says it, a person or the client that holds the key.
+    by, key: who says it, a person or the client that holds the key. is_first: only if it has no other label yet.
     The same category from a source that outranks the label's replaces it as well, so that it counts for training. A
     ticket's first label also gives it its place (group and split); seed breaks ties between splits.
-    Raises LabelOutranked, CategoryRetired, TextRemoved, and Ticket.DoesNotExist if it was deleted meanwhile.
+    Raises LabelOutranked, CategoryRetired, TextRemoved, AlreadyLabelled (with is_first), and Ticket.DoesNotExist if it
+    was deleted meanwhile.
     """
     if not category.active:
         raise CategoryRetired(
@@ -77,12 +87,12 @@ def set_label(
 
     def write() -> Said:
         wanted.pk = None  # the first try's, if this is the second
-        return _set_label(wanted, seed=seed)
+        return _set_label(wanted, seed=seed, is_first=is_first)
 
     return _twice(write)
 
 
-def _set_label(wanted: Label, *, seed: int) -> Said:
+def _set_label(wanted: Label, *, seed: int, is_first: bool) -> Said:
     ticket = wanted.ticket
     bands = None
     if ticket.split is None:
@@ -93,11 +103,13 @@ def _set_label(wanted: Label, *, seed: int) -> Said:
     ticket.split, ticket.group, ticket.text_removed_at = places.get(pk=ticket.pk)
     if ticket.text_removed_at is not None:
         raise TextRemoved(ticket)
-    label = Label.objects.current().select_related("category").filter(ticket=ticket).first()
+    label = Label.objects.current().select_related("category", "by", "key").filter(ticket=ticket).first()
     if label is not None:
         gain = RANKS[Label.Source(wanted.source)] - RANKS[Label.Source(label.source)]
         if label.category_id == wanted.category_id and gain <= 0:
             return Said(label, is_new=False)
+        if is_first and label.category_id != wanted.category_id:
+            raise AlreadyLabelled(label)
         if gain < 0:
             raise LabelOutranked(
                 f"Ticket {ticket.pk} is labelled {label.category.slug!r} by {label.source}, which outranks "

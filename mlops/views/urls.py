@@ -8,7 +8,9 @@ from mlops.views.monitoring import monitoring
 from mlops.views.drift import drift
 from mlops.views.overview import overview
 from mlops.views.samples import samples_make, samples_remove
+from mlops.views.queue import queue
 from mlops.views.status import status
+from mlops.views.trying import try_it
 
 urlpatterns = [
     path("", overview, name="overview"),
@@ -22,5 +24,7 @@ urlpatterns = [
     path("samples/make", samples_make, name="samples_make"),
     path("samples/remove", samples_remove, name="samples_remove"),
     path("drift", drift, name="drift"),
+    path("queue", queue, name="queue"),
+    path("try", try_it, name="try"),
     path("status", status, name="status"),
 ]
