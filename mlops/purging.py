@@ -1,7 +1,7 @@
 """Retention: takes away texts and rows that are older than the settings allow, a few at a time.
 
 What was answered stays, with its figures: a prediction only forgets which call asked for it. A text that was labelled
-stays, too, as it trains.
+stays, too, as it trains. Calls and answers stay counted by hour and day; their minutes go.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from classifier import rollups
 from classifier.models import ApiRequest, IdempotentAnswer, Label, Prediction, RefusalMinute, Ticket
 from mlops.models import Slot
 
@@ -28,6 +29,8 @@ NAMES = {
     "answers": "answers that can be asked for again",
     "slots": "lines of the schedule log",
     "refusals": "minutes of refused calls",
+    "request_minutes": "minutes of counted calls",
+    "answer_minutes": "minutes of counted answers",
     "texts": "texts of tickets",
     "requests": "API requests",
 }
@@ -88,10 +91,13 @@ def foresee(now: datetime) -> Purged:
 def _old(now: datetime) -> dict[str, QuerySet[Any]]:
     """The rows that are old enough, in the order of their time."""
     requests_before = _cutoff(now, settings.REQUEST_RETENTION_DAYS)
+    request_minutes, answer_minutes = rollups.spent_minutes(now)
     return {
         "answers": IdempotentAnswer.objects.filter(created_at__lt=now - REPEATABLE).order_by("created_at", "pk"),
         "slots": Slot.objects.before(now - SLOTS_KEPT).order_by("due_at", "pk"),
         "refusals": RefusalMinute.objects.filter(minute__lt=requests_before).order_by("minute", "pk"),
+        "request_minutes": request_minutes.order_by("starts_at", "pk"),
+        "answer_minutes": answer_minutes.order_by("starts_at", "pk"),
         "texts": _removable(_cutoff(now, settings.TEXT_RETENTION_DAYS)).order_by("created_at", "pk"),
         "requests": ApiRequest.objects.filter(created_at__lt=requests_before).order_by("created_at", "pk"),
     }

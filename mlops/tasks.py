@@ -16,6 +16,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from classifier import rollups
 from mlops import considering, drift, purging, queueing, reconciling, retraining, slots
 from mlops.models import RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
@@ -166,6 +167,14 @@ def reconcile() -> str:
 def clean_up() -> str:
     """Removes what is older than the settings allow: what beat calls each night."""
     return purging.purge(timezone.now()).in_words()
+
+
+@shared_task(
+    name="mlops.tasks.roll_up", base=Scheduled, soft_time_limit=LONG_SOFT_SECONDS, time_limit=LONG_HARD_SECONDS
+)
+def roll_up() -> str:
+    """Counts the calls and answers of each minute that is over: what beat calls each minute."""
+    return rollups.roll_up(timezone.now())
 
 
 def let_alias_follow() -> None:

@@ -25,7 +25,7 @@ function dataset(series, colour) {
     borderRadius: isBar ? 2 : 0,
     pointRadius: 0,
     pointHoverRadius: 4,
-    maxBarThickness: 28,
+    maxBarThickness: 56,
     order: isBar ? 1 : 0,
   };
 }
