@@ -2,13 +2,16 @@
 
 from django.urls import path
 
+from mlops.views.correcting import keep_answers, label
+from mlops.views.deciding import promote, roll_back
+from mlops.views.drift import drift
 from mlops.views.exports import export_file, exports_page
 from mlops.views.imports import import_page, import_progress, import_refused, imports_page
 from mlops.views.monitoring import monitoring
-from mlops.views.drift import drift
 from mlops.views.overview import overview
-from mlops.views.samples import samples_make, samples_remove
+from mlops.views.quality import quality, quality_tickets
 from mlops.views.queue import queue
+from mlops.views.samples import samples_make, samples_remove
 from mlops.views.status import status
 from mlops.views.trying import try_it
 
@@ -26,5 +29,11 @@ urlpatterns = [
     path("drift", drift, name="drift"),
     path("queue", queue, name="queue"),
     path("try", try_it, name="try"),
+    path("quality", quality, name="quality"),
+    path("quality/tickets", quality_tickets, name="quality_tickets"),
+    path("quality/label", label, name="quality_label"),
+    path("quality/keep-answers", keep_answers, name="quality_keep_answers"),
+    path("quality/roll-back", roll_back, name="quality_roll_back"),
+    path("quality/promote", promote, name="quality_promote"),
     path("status", status, name="status"),
 ]
