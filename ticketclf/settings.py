@@ -127,6 +127,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "classifier.requests.LocalTimeMiddleware",
     "classifier.requests.MeasuredAfter",
 ]
 ROOT_URLCONF = "ticketclf.urls"

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import decision_in_words, done_by, excerpt, link, moment, paragraph, share
+from classifier.admin.cells import certainty, decision_in_words, done_by, excerpt, link, moment, paragraph, share
 from classifier.models import Label, ModelVersion, Prediction, Ticket
 
 created = moment("created_at", "created")
@@ -124,7 +124,7 @@ class PredictionAdmin(OfTicketAdmin):
 
     @display(description="confidence")
     def certainty(self, prediction: Prediction) -> str:
-        return share(prediction.confidence)
+        return certainty(prediction.confidence)
 
     @display(description="decision", label=DECISION_COLOURS)
     def decided(self, prediction: Prediction) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from classifier.admin.base import CarefulAdmin
@@ -57,6 +58,18 @@ class UserAdmin(DjangoUserAdmin, CarefulAdmin):
         return super().has_delete_permission(request, obj) and not is_above(obj, request)
 
 
+DEEDS = {"add": "add", "change": "change", "delete": "remove", "view": "see"}
+
+
+def in_words(permission: Permission) -> str:
+    """What a permission lets one do, in the names that the pages have; its own name may be older than theirs."""
+    deed, _underscore, model = permission.codename.partition("_")
+    kind = permission.content_type.model_class()
+    rows = str(permission.content_type if kind is None else kind._meta.verbose_name_plural)
+    is_usual = deed in DEEDS and model == permission.content_type.model
+    return capfirst(f"{rows}: {DEEDS[deed] if is_usual else permission.name}")
+
+
 def is_above(user: User | None, request: HttpRequest) -> bool:
     """Whether the user is a superuser and the one who asks is not."""
     return user is not None and user.is_superuser and not request.user.is_superuser
@@ -73,6 +86,7 @@ class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
         apps = {model._meta.app_label for model in self.admin_site._registry}
         offered = Permission.objects.filter(content_type__app_label__in=apps, content_type__model__in=models)
         field.queryset = offered.select_related("content_type")
+        field.label_from_instance = in_words
         return field
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -15,7 +15,17 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier import labelling
 from classifier.admin.base import CarefulAdmin, Deletion, bounded, number_in
-from classifier.admin.cells import NOTHING, decision_in_words, done_by, excerpt, link, moment, paragraph, share, when
+from classifier.admin.cells import (
+    NOTHING,
+    certainty,
+    decision_in_words,
+    done_by,
+    excerpt,
+    link,
+    moment,
+    paragraph,
+    when,
+)
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -184,7 +194,7 @@ class TicketAdmin(CarefulAdmin):
         if not ticket.newest_predictions:
             return NOTHING
         newest = ticket.newest_predictions[0]
-        return f"{newest.category.slug} {share(newest.confidence)}".replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{newest.category.slug} {certainty(newest.confidence)}".replace(" ", "\N{NO-BREAK SPACE}")
 
     @display(description="from")
     def origin(self, ticket: Ticket) -> str:
@@ -258,7 +268,7 @@ def predicted_of(ticket: Ticket) -> Table:
         title="Predictions",
         headers=("Category", "Confidence", "Decision", "Version", "Given"),
         rows=[
-            (row.category, share(row.confidence), decision_in_words(row), link(row.version), when(row.created_at))
+            (row.category, certainty(row.confidence), decision_in_words(row), link(row.version), when(row.created_at))
             for row in answers
         ],
         note="What versions answered, newest first.",

@@ -39,6 +39,7 @@ class SlotAdmin(FactAdmin):
     """Each moment at which a schedule was due, the newest first, and what came of it."""
 
     empty = "No schedule was due yet. They are followed while beat runs: manage.py up starts it."
+    counted = ("line", "lines")
     list_display = (due, "named", "standing", "came_of_it", "took")
     list_display_links = (due,)
     list_filter = (OfSchedule, "status", "due_at")
