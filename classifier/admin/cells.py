@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib.admin.utils import quote
 from django.db.models import Model
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import Truncator
 from unfold.decorators import display
 
 from classifier.models import Label, doer
+from classifier.wording import NOTHING, certainty, excerpt, figure, local, share
 
-NOTHING = "-"  # as Unfold shows an empty column
-EXCERPT_CHARACTERS = 90
+__all__ = [
+    "NOTHING",
+    "certainty",
+    "code",
+    "decision_in_words",
+    "done_by",
+    "excerpt",
+    "figure",
+    "link",
+    "listing",
+    "moment",
+    "paragraph",
+    "share",
+    "when",
+]
 
 
 def when(moment: datetime | None, *, to_the_second: bool = False) -> str:
     """A time to the minute in DISPLAY_TIME_ZONE; the pointer brings the second and the zone."""
     if moment is None:
         return NOTHING
-    local = moment.astimezone(ZoneInfo(settings.DISPLAY_TIME_ZONE))
+    shown = local(moment)
     return format_html(
         '<time class="whitespace-nowrap" datetime="{}" title="{}">{}</time>',
         moment.isoformat(),
-        f"{local:%Y-%m-%d %H:%M:%S %Z}",
-        f"{local:%Y-%m-%d %H:%M:%S}" if to_the_second else f"{local:%Y-%m-%d %H:%M}",
+        f"{shown:%Y-%m-%d %H:%M:%S %Z}",
+        f"{shown:%Y-%m-%d %H:%M:%S}" if to_the_second else f"{shown:%Y-%m-%d %H:%M}",
     )
 
 
@@ -45,49 +55,9 @@ def moment(field: str, description: str, *, to_the_second: bool = False) -> Call
     return column
 
 
-def share(value: float | None) -> str:
-    """A number from 0 to 1 as percent.
-
-    >>> share(0.8249), share(0.9996), share(1.0)
-    ('82.5 %', 'over 99.9 %', '100.0 %')
-    """
-    if value is None:
-        return NOTHING
-    return "over 99.9 %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"  # nearly sure is not sure
-
-
-def certainty(confidence: float) -> str:
-    """How sure an answer was, as percent; never all of it, whatever the last bit of the number says.
-
-    >>> certainty(0.82), certainty(0.9999996), certainty(1.0)
-    ('82.0 %', 'over 99.9 %', 'over 99.9 %')
-    """
-    return share(min(confidence, math.nextafter(1, 0)))
-
-
-def figure(value: float | None, places: int = 3) -> str:
-    """A number with so many decimal places; a whole one with thousands set off.
-
-    >>> figure(0.91249), figure(12040)
-    ('0.912', '12,040')
-    """
-    if value is None:
-        return NOTHING
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
-
-
 def decision_in_words(prediction: Model) -> str:
     """Whether an answer is automatic or, if not, why a person should look at it."""
     return f"review: {prediction.get_reason_display().lower()}" if prediction.reason else "auto"
-
-
-def excerpt(text: str, length: int = EXCERPT_CHARACTERS) -> str:
-    """The beginning of a text, on one line.
-
-    >>> excerpt("My card  was charged twice", 12)
-    'My card was…'
-    """
-    return Truncator(" ".join(text[: length * 4].split())).chars(length)
 
 
 def link(row: Model | None, words: str = "", *, page: str = "") -> str:
