@@ -15,6 +15,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from classifier.admin.base import CarefulAdmin
 from classifier.admin.cells import NOTHING, moment
+from classifier.admin.filters import InGroup
 from classifier.models import User
 
 admin.site.unregister(Group)
@@ -35,7 +36,7 @@ class UserAdmin(DjangoUserAdmin, CarefulAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "full_name", "email", "is_active", "is_staff", "is_superuser", signed_in)
-    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    list_filter = ("is_active", "is_staff", "is_superuser", InGroup)
     add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),

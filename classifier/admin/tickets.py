@@ -26,6 +26,7 @@ from classifier.admin.cells import (
     paragraph,
     when,
 )
+from classifier.admin.filters import OfCategory
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -66,22 +67,17 @@ class CategoryAdmin(CarefulAdmin):
         return rows, goes, permissions, [*stays, "Retire it instead: switch off “Active”."] if stays else []
 
 
-class LabelledAs(admin.SimpleListFilter):
+class LabelledAs(OfCategory):
     """By the current label: none, or one of the categories."""
 
-    title = "label"
-    parameter_name = "label"
+    title = parameter_name = "label"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("none", "Not labelled"), *((slug, slug) for slug in Category.objects.values_list("slug", flat=True))]
+        return [("none", "Not labelled"), *super().lookups(request, model_admin)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() is None:
-            return queryset
+    def narrowed(self, rows: QuerySet, name: str) -> QuerySet:
         current = Label.objects.current().filter(ticket=OuterRef("pk"))
-        if self.value() == "none":
-            return queryset.filter(~Exists(current))
-        return queryset.filter(Exists(current.filter(category__slug=self.value())))
+        return rows.filter(~Exists(current) if name == "none" else Exists(current.filter(category__slug=name)))
 
 
 class LabelForm(forms.ModelForm):
