@@ -135,6 +135,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "classifier.requests.LocalTimeMiddleware",
     "classifier.requests.MeasuredAfter",
 ]
 ROOT_URLCONF = "ticketclf.urls"

@@ -36,6 +36,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         super().__init__(*given, **named)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelect()
+        self.fields["description"].help_text = "What it is for, in a sentence."
 
 
 @admin.register(PeriodicTask)

@@ -90,6 +90,7 @@ class ImportJob(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name = "import"
         constraints = [
             models.UniqueConstraint(fields=["status"], condition=Q(status="running"), name="import_job_one_running"),
             models.UniqueConstraint(fields=["status"], condition=Q(status="queued"), name="import_job_one_queued"),
