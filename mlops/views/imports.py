@@ -22,6 +22,7 @@ from mlops.models import ImportJob
 from mlops.views.base import IMPORT, needs, show
 
 FORM_BYTES = 100_000  # of an upload, beside its file: the other fields and the marks between them
+TOO_LARGE = "The file must have at most {} MB. Split it, or import it with manage.py import_tickets."
 ADD_CATEGORY = "classifier.add_category"
 
 
@@ -31,14 +32,21 @@ def imports_page(request: HttpRequest) -> HttpResponse:
     """The form that takes a file, and the files that came before."""
     if request.method == "POST":
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > settings.IMPORT_MAX_MEGABYTES * 1_000_000 + FORM_BYTES:
-            most = settings.IMPORT_MAX_MEGABYTES
-            messages.error(
-                request,
-                f"The file must have at most {most} MB. Split it, or import it with manage.py import_tickets.",
-            )
+        most = settings.IMPORT_MAX_MEGABYTES * 1_000_000 + FORM_BYTES
+        if not length.isdecimal() or int(length) > most:
+            _pass_over(request, most=10 * most)
+            messages.error(request, TOO_LARGE.format(settings.IMPORT_MAX_MEGABYTES))
             return redirect("imports")
     return _imports_page(request)
+
+
+def _pass_over(request: HttpRequest, *, most: int) -> None:
+    """Reads a body and keeps none of it: a browser that is still sending would not look at the answer."""
+    try:
+        while most > 0 and (chunk := request.read(1_000_000)):
+            most -= len(chunk)
+    except OSError:  # whoever sent it went away
+        return
 
 
 @csrf_protect
@@ -52,6 +60,8 @@ def _imports_page(request: HttpRequest) -> HttpResponse:
         options=Options().as_dict(),
         fields=shown.fields(Options().as_dict()),
         most_megabytes=settings.IMPORT_MAX_MEGABYTES,
+        most_bytes=settings.IMPORT_MAX_MEGABYTES * 1_000_000,
+        too_large=TOO_LARGE.format(settings.IMPORT_MAX_MEGABYTES),
         most_rows=f"{imports.MOST_ROWS:,}",
         may_create=request.user.has_perm(ADD_CATEGORY),
         **shown.listed(),
