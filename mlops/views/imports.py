@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -94,6 +93,7 @@ def import_page(request: HttpRequest, number: int) -> HttpResponse:
         title=job.file_name,
         job=about,
         may_create=request.user.has_perm(ADD_CATEGORY),
+        has_refused=ImportJob.objects.filter(pk=job.pk, refused__isnull=False).exists(),
         **_progress(job),
     )
 
@@ -139,9 +139,9 @@ def import_refused(_request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _job(number: int) -> ImportJob:
-    """The row without its file, and whether it has refused rows. Raises Http404."""
+    """The row without its files. Raises Http404."""
     rows = ImportJob.objects.defer("content", "refused").select_related("by", "started_by")
-    job = rows.annotate(has_refused=Q(refused__isnull=False)).filter(pk=number).first()
+    job = rows.filter(pk=number).first()
     if job is None:
         raise Http404("There is no such import.")
     return job
