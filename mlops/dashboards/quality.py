@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 
 from classifier.models import Category
 from mlops.dashboards import confusion, mistakes, scores
-from mlops.dashboards.history import promotions, since
+from mlops.dashboards.promotions import promotions, since
 from mlops.dashboards.versions import Chosen, Shown, Status
 from mlops.dashboards.versus import compared
 
