@@ -36,6 +36,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         super().__init__(*given, **named)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelect()
+        self.fields["description"].help_text = "What it is for, in a sentence."
 
 
 @admin.register(PeriodicTask)
@@ -43,6 +44,7 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
     """What beat starts by itself, and when."""
 
     form = PeriodicTaskForm
+    change_form_template = None  # the package's own has an inline script, for a field that is not shown here
     empty = "Nothing runs by itself yet. Add a task, and a schedule for it."
     list_display = ("name", "enabled", "scheduler", "last", "last_due", "one_off", moment("start_time", "not before"))
     list_filter = ("enabled", "one_off")
@@ -55,6 +57,10 @@ class PeriodicTaskAdmin(beat.PeriodicTaskAdmin, CarefulAdmin):
         ("How it is sent", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
     readonly_fields = ()
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Switching on and off for whoever may change schedules; the package would let everybody who sees them."""
+        return super().get_actions(request) if self.has_change_permission(request) else {}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         newest = Slot.objects.filter(name=OuterRef("name")).order_by("-due_at")

@@ -11,10 +11,10 @@ from django.conf import settings
 
 from classifier.models import Category, ModelVersion
 from classifier.wording import ago, counted, figure, local, share
-from mlops.dashboards import doings, history, sides
+from mlops.dashboards import doings, sides, snapshots
 from mlops.dashboards.charts import Chart, Figure, Series, Tick, percent, ticks_between
 from mlops.dashboards.filters import MOST_POINTS, Filters
-from mlops.dashboards.history import Point
+from mlops.dashboards.snapshots import Point
 from mlops.models import DriftSnapshot
 
 Verdict = DriftSnapshot.Verdict
@@ -56,20 +56,20 @@ DRIFTED = {"slight": "Slight drift", "clear": "Clear drift", "strong": "Strong d
 def drift(filters: Filters, *, snapshot_pk: int | None = None, now: datetime) -> dict[str, Any]:
     """All that the page shows: of the snapshot with that number or, without one, of the version's newest."""
     is_demo = filters.is_demo
-    snapshot = history.one(snapshot_pk, is_demo=is_demo) if snapshot_pk is not None else None
+    snapshot = snapshots.one(snapshot_pk, is_demo=is_demo) if snapshot_pk is not None else None
     is_missing = snapshot_pk is not None and snapshot is None
     version = snapshot.version if snapshot else filters.version or watched_version(is_demo=is_demo)
     if version is not None and snapshot is None:
-        snapshot = history.newest(version, is_demo=is_demo)
+        snapshot = snapshots.newest(version, is_demo=is_demo)
     shown: dict[str, Any] = {
         "version": version,
-        "versions": history.watched(is_demo=is_demo),
+        "versions": snapshots.watched(is_demo=is_demo),
         "snapshot": snapshot,
         "is_missing": is_missing,
     }
     if version is None or snapshot is None:
         return {**shown, "first": first_words()}
-    points = history.points(version, is_demo=is_demo, since=filters.since)
+    points = snapshots.points(version, is_demo=is_demo, since=filters.since)
     return {
         **shown,
         **_of_snapshot(snapshot, now=now),
@@ -100,7 +100,7 @@ def first_words() -> str:
 
 # --- One snapshot ---------------------------------------------------------------------------------
 def _of_snapshot(snapshot: DriftSnapshot, *, now: datetime) -> dict[str, Any]:
-    older, newer = history.neighbours(snapshot)
+    older, newer = snapshots.neighbours(snapshot)
     names = dict(Category.objects.values_list("slug", "name"))
     tone, lead = standing(snapshot)
     headline, _, detail = snapshot.words.partition(". ")

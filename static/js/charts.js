@@ -30,7 +30,7 @@ function dataset(series, colour) {
     borderRadius: isBar ? 2 : 0,
     pointRadius: (point) => (!isBar && isAlone(series.values, point.dataIndex) ? 3 : 0),
     pointHoverRadius: 4,
-    maxBarThickness: 28,
+    maxBarThickness: 56,
     order: isBar ? 1 : 0,
   };
 }

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from classifier.models import ModelVersion
-from mlops.dashboards import history
+from mlops.dashboards import snapshots
 from mlops.models import DriftSnapshot, RetrainDecision, TrainingRun
 from tests.factories import make_user, make_version
 from tests.mlops.watching import make_snapshot
@@ -336,7 +336,7 @@ def test_history_is_thinned_to_what_a_chart_shows(version, hours, found):
     now = timezone.now()
     many(version, 3600, until=now)
 
-    points = history.points(version, is_demo=False, since=now - hours * HOUR)
+    points = snapshots.points(version, is_demo=False, since=now - hours * HOUR)
 
     assert found - 15 <= len(points) <= found
     moments = [point.created_at for point in points]
@@ -354,7 +354,7 @@ def test_history_reads_rows_by_an_index_alone(version):
     many(version, 300, until=now)
 
     with CaptureQueriesContext(connection) as asked:
-        history.points(version, is_demo=False, since=now - HOUR)
+        snapshots.points(version, is_demo=False, since=now - HOUR)
 
     assert len(asked) == 5
     for query in asked.captured_queries:
