@@ -9,6 +9,7 @@ class ClassifierConfig(AppConfig):
 
     def ready(self) -> None:
         rename("admin.LogEntry", "change by hand", "changes by hand")
+        rename("axes.AccessAttempt", "failed sign-in", "failed sign-ins")
 
 
 def rename(label: str, name: str, plural: str) -> None:

@@ -185,6 +185,7 @@ class Label(models.Model):
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("created_at")), name="label_ends_after_it_began"
             ),
         ]
+        indexes = [models.Index(fields=["by", "created_at"], name="label_by_person")]  # how many of today are mine
 
     def __str__(self) -> str:
         return f"{self.category} for ticket {self.ticket_id}"
@@ -238,7 +239,15 @@ class Prediction(models.Model):
             ),
         ]
         # A version's newest predictions, which a drift snapshot reads, among a million of older ones.
-        indexes = [models.Index(fields=["version", "-id"], name="prediction_by_version")]
+        # The least certain ones, those for review first (by the alphabet), which the label queue reads from its head.
+        indexes = [
+            models.Index(fields=["version", "-id"], name="prediction_by_version"),
+            models.Index(
+                fields=["-decision", "confidence", "id"],
+                condition=Q(is_demo=False),
+                name="prediction_least_certain",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Prediction {self.pk}"

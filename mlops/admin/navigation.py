@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
@@ -106,7 +107,8 @@ GROUPS = {
         Place(ApiKey, "key", "Which clients may ask, and for what."),
         Place(ApiRequest, "swap_vert", "Who asked, and how it went."),
         Place(User, "person", "The people who sign in."),
-        Place(Group, "group", "Permissions that people share."),
+        Place(Group, "group", "The roles, and other permissions that people share."),
+        Place(AccessAttempt, "lock_clock", "Who tried in vain, from where, and who is locked out."),
         Place(LogEntry, "history", "Who added, changed or removed what in the admin, and when."),
     ),
 }
