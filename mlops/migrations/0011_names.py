@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mlops', '0008_import_jobs'),
+        ('mlops', '0010_roles'),
     ]
 
     operations = [
