@@ -64,6 +64,7 @@ MALFORMED: dict[str, list[str]] = {
     "RETRAIN_MAX_PER_DAY": [MARK, "0"],
     "TEXT_RETENTION_DAYS": [MARK, "-1", "1.5"],
     "REQUEST_RETENTION_DAYS": [MARK, "-1"],
+    "IMPORT_MAX_MEGABYTES": [MARK, "0", "501"],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
 

@@ -263,6 +263,7 @@ VARIABLES: tuple[Variable, ...] = (
         "365",
         "Days after which an unlabelled ticket's text is removed; 0: never",
     ),
+    Variable("IMPORT_MAX_MEGABYTES", whole(1, 500), "20", "Largest file that can be uploaded for an import, in MB"),
     Variable("REQUEST_RETENTION_DAYS", whole(0, 36500), "90", "Days after which request rows are removed; 0: never"),
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}

@@ -99,6 +99,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": policies.OURS}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; also the largest body of the API
+IMPORT_MAX_MEGABYTES = read("IMPORT_MAX_MEGABYTES")  # of a file for /imports: it is no part of such a body
 
 # --- Applications ---------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -134,6 +135,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "classifier.requests.LocalTimeMiddleware",
     "classifier.requests.MeasuredAfter",
 ]
 ROOT_URLCONF = "ticketclf.urls"

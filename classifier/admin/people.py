@@ -14,10 +14,12 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from classifier.admin.base import CarefulAdmin
 from classifier.admin.cells import NOTHING, moment
+from classifier.admin.filters import InGroup
 from classifier.models import User
 
 admin.site.unregister(Group)
@@ -49,7 +51,7 @@ class UserAdmin(DjangoUserAdmin, CarefulAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "full_name", "email", "is_active", "is_staff", "is_superuser", signed_in)
-    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    list_filter = ("is_active", "is_staff", "is_superuser", InGroup)
     add_fieldsets = ((None, {"fields": ("username", "password1", "password2")}),)
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
@@ -82,6 +84,18 @@ def names(permissions: QuerySet) -> set[str]:
     """Permissions as has_perm takes them."""
     rows = permissions.values_list("content_type__app_label", "codename")
     return {f"{app}.{codename}" for app, codename in rows.distinct().order_by()}
+
+
+DEEDS = {"add": "add", "change": "change", "delete": "remove", "view": "see"}
+
+
+def in_words(permission: Permission) -> str:
+    """What a permission lets one do, in the names that the pages have; its own name may be older than theirs."""
+    deed, _underscore, model = permission.codename.partition("_")
+    kind = permission.content_type.model_class()
+    rows = str(permission.content_type if kind is None else kind._meta.verbose_name_plural)
+    is_usual = deed in DEEDS and model == permission.content_type.model
+    return capfirst(f"{rows}: {DEEDS[deed] if is_usual else permission.name}")
 
 
 def is_above(user: User | None, request: HttpRequest) -> bool:
@@ -120,6 +134,7 @@ class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
             rows = offered.values_list("pk", "content_type__app_label", "codename")
             offered = offered.filter(pk__in=[pk for pk, app, codename in rows if f"{app}.{codename}" in held])
         field.queryset = offered.select_related("content_type")
+        field.label_from_instance = in_words
         return field
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -9,16 +9,17 @@ from datetime import datetime
 from typing import Any
 
 from classifier import rollups
-from classifier.models import ApiRequest, Category, ModelVersion, Prediction, doer
+from classifier.models import ApiRequest, Category, ModelVersion, Prediction
 from classifier.rollups import AnswerCounts
 from classifier.wording import counted, figure, local, milliseconds, share
 from mlops.dashboards import traffic
 from mlops.dashboards.charts import Chart, Figure, Series, highest_of, ticks_to, whole_number
 from mlops.dashboards.filters import Filters
-from mlops.dashboards.traffic import Traffic, kind_of
+from mlops.dashboards.log import ROWS, told
+from mlops.dashboards.paging import newest_first
+from mlops.dashboards.traffic import Traffic
 from mlops.models import Promotion
 
-NEWEST = 50  # requests of the list, as the system had that this one re-creates
 MOST_CATEGORIES = 20  # bars; the rest is one more
 FAILED_MUCH = 0.01  # of a hundred calls one failed: a client sees that without looking for it
 REVIEW = Prediction.Decision.REVIEW.value
@@ -39,7 +40,7 @@ def overview(filters: Filters, *, before: int | None = None) -> dict[str, Any]:
     calls = traffic.read(filters)
     answers = rollups.answers(filters.since, filters.until, grain=filters.range.grain, is_demo=filters.is_demo)
     production = in_production(is_demo=filters.is_demo)
-    requests = newest(filters, before=before)
+    requests = newest_requests(filters, before=before)
     return {
         "production": production,
         "has_any": bool(answers or calls.rows or requests),
@@ -48,8 +49,8 @@ def overview(filters: Filters, *, before: int | None = None) -> dict[str, Any]:
         "figures": figures(calls, answers, production),
         "charts": [traffic.over_time(calls), traffic.latency_over_time(calls)],
         "categories": by_category(answers),
-        "requests": [told(row) for row in requests[:NEWEST]],
-        "older": str(requests[NEWEST - 1].pk) if len(requests) > NEWEST else "",
+        "requests": [told(row) for row in requests[:ROWS]],
+        "older": str(requests[ROWS - 1].pk) if len(requests) > ROWS else "",
     }
 
 
@@ -145,27 +146,9 @@ def by_category(answers: Sequence[AnswerCounts]) -> Chart:
     )
 
 
-# --- The newest requests --------------------------------------------------------------------------
-def newest(filters: Filters, *, before: int | None) -> list[ApiRequest]:
-    """The newest calls of the range, one more than are shown."""
+def newest_requests(filters: Filters, *, before: int | None) -> list[ApiRequest]:
+    """The newest calls of the range, one more than are shown. before: the id of the last one that was seen."""
     rows = ApiRequest.objects.filter(
-        route=traffic.ROUTE, is_demo=filters.is_demo, created_at__gte=filters.since
-    ).select_related("key", "user")
-    if before is not None:
-        rows = rows.filter(pk__lt=before)
-    return list(rows.order_by("-pk")[: NEWEST + 1])
-
-
-def told(row: ApiRequest) -> dict[str, Any]:
-    """A call as the table shows it."""
-    kind = kind_of(row.status)
-    return {
-        "at": row.created_at,
-        "moment": f"{local(row.created_at):%b %-d, %H:%M:%S}",
-        "by": doer(row.user, row.key) or "-",
-        "tone": {"ok": "good", "4xx": "warn", "5xx": "bad"}[kind],
-        "status": str(row.status),
-        "code": row.code.replace("_", " "),
-        "n_tickets": f"{row.n_tickets:,}",
-        "latency": milliseconds(row.latency_ms),
-    }
+        route=traffic.ROUTE, is_demo=filters.is_demo, created_at__gte=filters.since, created_at__lte=filters.until
+    )
+    return newest_first(rows.select_related("key", "user"), before=before, n=ROWS)

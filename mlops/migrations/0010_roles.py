@@ -16,8 +16,8 @@ from mlops import roles
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mlops", "0008_import_jobs"),
-        ("classifier", "0004_pages"),
+        ("mlops", "0009_rollup_schedule"),
+        ("classifier", "0007_queue"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("axes", "0010_accessattemptexpiration"),
         ("contenttypes", "0002_remove_content_type_name"),

@@ -12,7 +12,7 @@ import numpy as np
 from django.db import transaction
 from numpy.typing import NDArray
 
-from classifier import exporting
+from classifier import exporting, rollups
 from classifier.models import ApiRequest, Category, ModelVersion, Prediction, Ticket
 from mlops.samples.categories import Places, places, texts_of
 from mlops.samples.versions import make_version, newest_version
@@ -80,6 +80,7 @@ def make_log(
     """Makes so many demo predictions of the hours before now; with the same seed and moment the same, apart from ids.
 
     Written in batches, so that real calls are stored in between; what was cut off stays, flagged, until it is purged.
+    What is rolled up of these hours is counted again at the end.
     Raises ValueError for a count or hours out of range, and UnreadableFile without the shipped tickets.
     """
     _check(n_predictions, hours_back)
@@ -99,6 +100,7 @@ def make_log(
         upto = bisect_left(refused, end, key=_moment) if end else len(refused)
         bounds += _write(drawn, rows, refused[told:upto], version=version, there=there, texts=texts)
         told = upto
+    rollups.rebuild(since, now, is_demo=True)
     return SampleLog(
         version=version,
         n_predictions=n_predictions,

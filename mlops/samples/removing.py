@@ -8,7 +8,17 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 
-from classifier.models import ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket
+from classifier.models import (
+    AnswerRollup,
+    ApiRequest,
+    Category,
+    Label,
+    ModelArtifact,
+    ModelVersion,
+    Prediction,
+    RequestRollup,
+    Ticket,
+)
 from mlops.models import DriftSnapshot, Promotion
 from mlops.samples.logs import Watch, unwatched
 from mlops.samples.versions import MADE, SHA256
@@ -76,6 +86,9 @@ def _doomed() -> dict[str, QuerySet[Any]]:
     return {
         "predictions": Prediction.objects.filter(is_demo=True),
         "requests": ApiRequest.objects.filter(is_demo=True),
+        # After what they count, which would be counted again.
+        "request_rollups": RequestRollup.objects.filter(is_demo=True),
+        "answer_rollups": AnswerRollup.objects.filter(is_demo=True),
         "tickets": Ticket.objects.filter(is_demo=True).exclude(
             pk__in=Prediction.objects.filter(is_demo=False, ticket__is_demo=True).values("ticket")
         ),

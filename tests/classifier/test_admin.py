@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test import RequestFactory
@@ -25,7 +27,7 @@ from classifier.admin.base import CarefulAdmin, FactAdmin
 from classifier.ml.scoring import score
 from classifier.models import ApiKey, ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket, User
 from mlops.admin import navigation
-from mlops.models import AliasMove, Dataset, DriftSnapshot, Promotion, RetrainDecision, Slot, TrainingRun
+from mlops.models import AliasMove, Dataset, DriftSnapshot, ImportJob, Promotion, RetrainDecision, Slot, TrainingRun
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +67,7 @@ def more(count: int) -> None:
     scores = score(["billing", "general"], ["billing", "billing"], None, categories=["billing", "general"]).as_dict()
     metrics = {"validation": scores, "test": scores}
     artifact = ModelArtifact.objects.get_or_create(sha256="ab" * 32, content=b"not read here", n_bytes=13)[0]
+    kind = ContentType.objects.get_for_model(Category)
     known = Ticket.objects.count()
     for number in range(known, known + count):
         person = factories.make_user(f"person {number}")
@@ -87,6 +90,17 @@ def more(count: int) -> None:
             outcome="No luck.", log="fit",
         )  # fmt: skip
         promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
+        ImportJob.objects.create(
+            by=person,
+            file_name="tickets.csv",
+            content=b"text,label",
+            n_bytes=2_000_000,
+            n_rows=40,
+            preview={"rows": []},
+        )
+        LogEntry.objects.create(
+            user=person, content_type=kind, object_id=category.pk, object_repr="trade", action_flag=2
+        )
         RetrainDecision.objects.create(cause="labels", decision="started", words="200 new labels.", run=run)
         AliasMove.objects.create(decision="followed", found=1, left=2, promotion=promotion, words="It followed.")
         DriftSnapshot.objects.create(
@@ -680,7 +694,7 @@ def test_group_is_offered_permissions_of_pages_only(at):
 
     offered = {permission.content_type.app_label for permission in form.fields["permissions"].queryset}
 
-    assert offered <= {"axes", "classifier", "mlops", "auth", "django_celery_beat"}
+    assert offered <= {"admin", "axes", "classifier", "mlops", "auth", "django_celery_beat"}
 
 
 def test_all_pages_are_careful():

@@ -12,8 +12,17 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from classifier import exporting, labelling
-from classifier.models import ApiRequest, IdempotentAnswer, Label, Prediction, RefusalMinute, Ticket
+from classifier import exporting, labelling, rollups
+from classifier.models import (
+    AnswerRollup,
+    ApiRequest,
+    IdempotentAnswer,
+    Label,
+    Prediction,
+    RefusalMinute,
+    RequestRollup,
+    Ticket,
+)
 from classifier.reading import FileRow
 from mlops import purging, tasks
 from mlops.models import Slot
@@ -145,6 +154,18 @@ def test_lines_of_the_schedule_log_go_after_a_week():
     assert Slot.objects.get().due_at == NOW - 6 * DAY
 
 
+def test_counts_by_minute_go_after_eight_days_and_those_by_hour_stay():
+    for days in (7, 9):
+        old_request(days)
+        asked(make_ticket(), days=days)
+    rollups.roll_up(NOW)
+
+    assert run() == Purged(counts(request_minutes=1, answer_minutes=1))
+    assert run() == Purged(NONE)
+    for rows in (RequestRollup.objects, AnswerRollup.objects):
+        assert sorted(rows.values_list("grain", flat=True)) == ["day", "day", "hour", "hour", "minute"]
+
+
 def test_with_0_days_nothing_is_ever_removed(settings):
     settings.TEXT_RETENTION_DAYS = settings.REQUEST_RETENTION_DAYS = 0
     old_ticket(days=100_000)
@@ -230,9 +251,9 @@ def test_a_batch_takes_as_few_queries_for_many_rows_as_for_few(django_assert_num
         old_ticket()
         old_request()
 
-    # A look for each of five kinds, and one for what comes after texts and requests; their transactions; an update of
-    # texts, and of requests two statements.
-    with django_assert_num_queries(5 + 2 + 2 * 2 + 1 + 2):
+    # A look for each of eight kinds and at what is rolled up, and one for what comes after texts and requests; their
+    # transactions; an update of texts, and of requests two statements.
+    with django_assert_num_queries(8 + 1 + 2 + 2 * 2 + 1 + 2):
         run()
 
 

@@ -11,8 +11,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from classifier import rollups
 from classifier.ml.scoring import Scores
-from classifier.models import ApiRequest, Category, ModelVersion, Prediction, Ticket
+from classifier.models import ApiRequest, Category, Grain, ModelVersion, Prediction, Ticket
 from mlops import samples
 from mlops.models import DriftSnapshot
 from tests.factories import SLUGS, make_categories, make_version
@@ -298,3 +299,15 @@ def test_snapshot_is_demo_and_says_so(snapshot: DriftSnapshot) -> None:
     assert snapshot.severity != "none"
     assert list(DriftSnapshot.objects.real()) == []
     assert (snapshot.verdict, snapshot.is_likely_worse) == ("drifted", False)
+
+
+def test_log_of_hours_that_are_rolled_up_is_counted_in_them() -> None:
+    make_log(20)
+    rollups.roll_up(NOW + timedelta(hours=1))
+
+    log = make_log(200)
+
+    found = rollups.answers(NOW - timedelta(hours=25), NOW, grain=Grain.HOUR, is_demo=True)
+    asked = rollups.requests(NOW - timedelta(hours=25), NOW, grain=Grain.DAY, is_demo=True)
+    assert sum(counts.count for counts in found) == 220
+    assert sum(counts.count for counts in asked) == 220 + log.n_refused

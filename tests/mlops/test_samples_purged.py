@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from classifier import rollups
 from classifier.labelling import set_label
-from classifier.models import ApiRequest, Category, Label, ModelArtifact, ModelVersion, Prediction, Ticket
+from classifier.models import (
+    AnswerRollup,
+    ApiRequest,
+    Category,
+    Label,
+    ModelArtifact,
+    ModelVersion,
+    Prediction,
+    RequestRollup,
+    Ticket,
+)
 from mlops import samples
 from mlops.models import DriftSnapshot, RetrainDecision
 from tests.factories import make_categories, make_ticket, make_version
@@ -52,9 +64,23 @@ def test_purge_removes_what_was_made_up_and_nothing_else() -> None:
 
     assert counts() == before
     assert done.removed == {
-        "predictions": 20, "requests": 20, "tickets": 20, "drift_snapshots": 1, "versions": 1, "categories": 0,
+        "predictions": 20, "requests": 20, "request_rollups": 0, "answer_rollups": 0, "tickets": 20,
+        "drift_snapshots": 1, "versions": 1, "categories": 0,
     }  # fmt: skip
     assert (done.labels, done.kept) == (0, {})
+
+
+def test_purge_takes_the_counts_of_made_up_rows_and_leaves_those_of_real_ones() -> None:
+    real = make_real()
+    Prediction.objects.filter(pk=real.pk).update(created_at=NOW - timedelta(hours=1))
+    make_demo()
+    rollups.roll_up(NOW)
+
+    done = samples.purge()
+
+    assert min(done.removed["request_rollups"], done.removed["answer_rollups"]) > 2
+    assert not RequestRollup.objects.filter(is_demo=True).exists()
+    assert sorted(AnswerRollup.objects.values_list("grain", "is_demo")) == [("hour", False), ("minute", False)]
 
 
 def test_purge_works_through_more_rows_than_a_batch_holds() -> None:

@@ -235,3 +235,16 @@ def test_migration_leaves_what_a_person_has_made():
 
     assert made == ["Heartbeat", "My own", "Retrain nightly", "Watch for drift"]
     assert sorted(PeriodicTask.objects.values_list("name", flat=True)) == ["Heartbeat", "My own"]
+
+
+@pytest.mark.usefixtures("none_yet")
+def test_migration_makes_the_schedule_that_rolls_up_once_and_takes_it_away():
+    rolling = importlib.import_module("mlops.migrations.0009_rollup_schedule")
+    for _ in range(2):
+        rolling.add(apps, None)
+
+    (made,) = PeriodicTask.objects.all()
+    assert (made.name, made.task, str(made.scheduler)) == ("Roll up", "mlops.tasks.roll_up", "every minute")
+    assert (made.enabled, made.expire_seconds) == (True, 50)
+    rolling.remove(apps, None)
+    assert not PeriodicTask.objects.exists()

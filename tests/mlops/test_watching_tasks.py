@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from classifier.models import ModelVersion
+from classifier.models import ApiRequest, ModelVersion, RequestRollup
 from mlops import drift, tasks
 from mlops.models import DriftSnapshot, RetrainDecision, TrainingRun
 from tests.factories import make_version
@@ -77,3 +78,11 @@ def test_nightly_question_that_is_answered_no_rings_for_nobody(settings: Any, ru
 
     assert rung == []
     assert RetrainDecision.objects.get().decision in {"switched_off", "not_needed"}
+
+
+def test_rolling_up_counts_what_was_asked_and_says_how_many_minutes() -> None:
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    ApiRequest.objects.create(route="predict", method="POST", status=200, latency_ms=4.5, created_at=an_hour_ago)
+
+    assert tasks.roll_up().startswith(("Rolled up 60 minutes, until ", "Rolled up 61 minutes, until "))
+    assert RequestRollup.objects.get(grain="minute").count == 1
