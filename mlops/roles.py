@@ -17,7 +17,14 @@ from django.db import migrations
 logger = structlog.get_logger(__name__)
 AGENT, DATA_SCIENTIST, ADMIN = "agent", "data scientist", "admin"
 ACTIONS = ("view", "add", "change", "delete")
-APPS = ("auth", "axes", "classifier", "django_celery_beat", "mlops")  # where permissions of the table come from
+APPS = (
+    "admin",
+    "auth",
+    "axes",
+    "classifier",
+    "django_celery_beat",
+    "mlops",
+)  # where permissions of the table come from
 SCHEDULES = ("periodictask", "intervalschedule", "crontabschedule", "clockedschedule")
 
 
@@ -45,7 +52,7 @@ DATA_SCIENTISTS = AGENTS | (
         "classifier.change_ticket"
     }  # whoever may change a ticket labels it as a reviewer, whose word is above an agent's
     | of("mlops", "trainingrun", "dataset", "promotion", "aliasmove", "driftsnapshot", "retraindecision", may=("view",))
-    | of("mlops", "slot", may=("view",))
+    | of("mlops", "slot", "importjob", may=("view",))
     | of("django_celery_beat", *SCHEDULES, may=("view",))
 )
 ADMINS = DATA_SCIENTISTS | (
@@ -55,6 +62,7 @@ ADMINS = DATA_SCIENTISTS | (
     | of("classifier", "apirequest", may=("view",))
     | of("auth", "group")
     | of("axes", "accessattempt", may=("view",))
+    | of("admin", "logentry", may=("view",))  # what was changed by hand in the admin
     | of("django_celery_beat", *SCHEDULES)
 )
 ROLES = {AGENT: AGENTS, DATA_SCIENTIST: DATA_SCIENTISTS, ADMIN: ADMINS}
@@ -64,15 +72,16 @@ NOBODYS = frozenset(
     # Facts: no hand adds, changes or removes them. A superuser could not, either.
     of("classifier", "label", "prediction", "modelversion", "apirequest", may=HAND)
     | of("mlops", "trainingrun", "dataset", "promotion", "aliasmove", "driftsnapshot", "retraindecision", may=HAND)
-    | of("mlops", "slot", may=HAND)
+    | of("mlops", "slot", "importjob", may=HAND)
     | of("axes", "accessattempt", may=HAND)
+    | of("admin", "logentry", may=HAND)
     # Tickets come by import and by the API; removing one is a superuser's work. Keys are revoked, never removed.
     | of("classifier", "ticket", may=("add", "delete"))
     | of("classifier", "apikey", may=("delete",))
     # Rows without a page of their own: what they are for asks another permission.
     | of("classifier", "answerrollup", "requestrollup", "rolledup", "idempotentanswer", "refusalminute", "ticketband")
+    | of("classifier", "claim")
     | of("classifier", "modelartifact")
-    | of("mlops", "importjob")
     # Of packages: tables that stay empty or that only programs write.
     | of("auth", "permission")
     | of("axes", "accessattemptexpiration", "accessfailurelog", "accesslog")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -21,6 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from classifier import authentication
 from classifier.models import ApiKey, Prediction, Ticket, User
 from mlops import roles
+from mlops.imports.looking import Options
 from mlops.models import ImportJob, TrainingRun
 from tests import factories
 from tests.classifier.test_admin import PAGES as ADMIN_PAGES
@@ -77,6 +79,7 @@ class World:
         roles.make(apps)
         fill()
         factories.make_version(status="production")
+        ImportJob.objects.update(options=dataclasses.asdict(Options()))
         self.cookies = {name: self._sign_in(name) for name in PEOPLE if name != NOBODY}
         self.keys = {name: factories.make_key(name.removeprefix("key "), name=name)[1] for name in KEYS}
         someone = User.objects.get(username="person 0")
@@ -84,10 +87,10 @@ class World:
             "ticket_id": Ticket.objects.first().pk,
             "prediction_id": Prediction.objects.first().pk,
             "id": someone.pk,
-            "job_id": ImportJob.objects.create(file_name="a.csv", n_bytes=0, by=someone).pk,
             "app_label": "classifier",
             "content_type_id": 1,
             "url": "nothing/here",
+            "what": "tickets",
         }
 
     def _sign_in(self, name: str) -> str:
@@ -112,7 +115,8 @@ class World:
             model = ADMIN_PAGES[".".join(label.groups())].model
             return name_of(model.objects.order_by("pk").first() if model is not ApiKey else model.objects.first())
         if parameter == "number":
-            return TrainingRun.objects.first().pk if "runs" in path else 1
+            number = {"api/runs": TrainingRun, "imports": ImportJob}
+            return next((model.objects.first().pk for start, model in number.items() if path.startswith(start)), 1)
         return self.arguments.get(parameter, 1)
 
     def ask(self, method: str, address: str, caller: str) -> Any:

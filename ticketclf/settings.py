@@ -180,8 +180,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "classifier.lockout.address_of"
 AXES_LOCKOUT_CALLABLE = "classifier.lockout.refuse"
 AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
-# A try during the lock does not make it longer, and is not counted; the admin's page is ours.
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False  # the admin's page is ours
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
@@ -225,8 +224,6 @@ SPECTACULAR_SETTINGS = {
     },
     "SERVE_PERMISSIONS": ["classifier.authentication.HasScope"],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 # --- Background work ------------------------------------------------------------------------------

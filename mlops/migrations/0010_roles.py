@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("mlops", "0009_rollup_schedule"),
         ("classifier", "0007_queue"),
+        ("admin", "0003_logentry_add_action_flag_choices"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("axes", "0010_accessattemptexpiration"),
         ("contenttypes", "0002_remove_content_type_name"),

@@ -13,6 +13,7 @@ from django.urls import reverse
 from classifier.models import ApiKey, User
 from mlops import roles
 from tests import factories
+from tests.classifier.test_admin import PAGES, fill, name_of
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long enough one"
@@ -185,6 +186,22 @@ def test_admin_makes_and_revokes_a_key_of_all_scopes(client, admin):
     key.refresh_from_db()
     assert key.scopes == scopes
     assert key.revoked
+
+
+# --- Pages of rows that one may only see ----------------------------------------------------------
+@pytest.mark.parametrize("label", PAGES)
+def test_page_of_a_row_is_shown_to_who_may_only_see_it(client, label):
+    fill()
+    signed_in(client, "cem", *roles.ROLES)
+    Group.objects.get(name=roles.ADMIN).delete()
+    model = PAGES[label].model
+    row = model.objects.first()
+
+    answers = {page: client.get(address(model, page, name_of(row))).status_code for page in ("change", "history")}
+    listed = client.get(address(model)).status_code
+
+    assert set(answers.values()) == {listed}
+    assert listed in {200, 403}
 
 
 # --- Schedules ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from mlops.roles import ADMIN, AGENT, DATA_SCIENTIST, NOBODYS, ROLES
 
 pytestmark = pytest.mark.django_db
 # Of packages whose pages we do not show; nobody needs to be told about them.
-OTHERS = {"admin", "contenttypes", "sessions", "rest_framework_api_key"}
+OTHERS = {"contenttypes", "sessions", "rest_framework_api_key"}
 
 
 @pytest.fixture(autouse=True)
