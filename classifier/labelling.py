@@ -34,6 +34,14 @@ class CategoryRetired(ValueError):
     """The category is not answered any more, so nothing new is labelled with it."""
 
 
+class AlreadyLabelled(ValueError):
+    """The ticket has a label, and whoever labels it now has not seen that."""
+
+    def __init__(self, label: Label) -> None:
+        self.label = label
+        super().__init__(f"Ticket {label.ticket_id} has the label {label.category.slug!r} by now. Look at it again.")
+
+
 class TextRemoved(ValueError):
     """The ticket's text was taken away as too old, so there is nothing that its label could teach."""
 
@@ -61,13 +69,15 @@ def set_label(
     key: ApiKey | None = None,
     now: datetime,
     seed: int = 0,
+    is_first: bool = False,
 ) -> Said:
     """The ticket's current label: the one it has, if that says the same, else a new one; the old one is ended.
 
-    by, key: who says it, a person or the client that holds the key.
+    by, key: who says it, a person or the client that holds the key. is_first: only if it has no other label yet.
     The same category from a source that outranks the label's replaces it as well, so that it counts for training. A
     ticket's first label also gives it its place (group and split); seed breaks ties between splits.
-    Raises LabelOutranked, CategoryRetired, TextRemoved, and Ticket.DoesNotExist if it was deleted meanwhile.
+    Raises LabelOutranked, CategoryRetired, TextRemoved, AlreadyLabelled (with is_first), and Ticket.DoesNotExist if it
+    was deleted meanwhile.
     """
     if not category.active:
         raise CategoryRetired(
@@ -77,12 +87,12 @@ def set_label(
 
     def write() -> Said:
         wanted.pk = None  # the first try's, if this is the second
-        return _set_label(wanted, seed=seed)
+        return _set_label(wanted, seed=seed, is_first=is_first)
 
     return _twice(write)
 
 
-def _set_label(wanted: Label, *, seed: int) -> Said:
+def _set_label(wanted: Label, *, seed: int, is_first: bool) -> Said:
     ticket = wanted.ticket
     bands = None
     if ticket.split is None:
@@ -93,11 +103,13 @@ def _set_label(wanted: Label, *, seed: int) -> Said:
     ticket.split, ticket.group, ticket.text_removed_at = places.get(pk=ticket.pk)
     if ticket.text_removed_at is not None:
         raise TextRemoved(ticket)
-    label = Label.objects.current().select_related("category").filter(ticket=ticket).first()
+    label = Label.objects.current().select_related("category", "by", "key").filter(ticket=ticket).first()
     if label is not None:
         gain = RANKS[Label.Source(wanted.source)] - RANKS[Label.Source(label.source)]
         if label.category_id == wanted.category_id and gain <= 0:
             return Said(label, is_new=False)
+        if is_first and label.category_id != wanted.category_id:
+            raise AlreadyLabelled(label)
         if gain < 0:
             raise LabelOutranked(
                 f"Ticket {ticket.pk} is labelled {label.category.slug!r} by {label.source}, which outranks "
@@ -135,7 +147,7 @@ class ImportReport:
     """What an import did, or, where nothing was kept, what it would have done.
 
     n_labelled: tickets that were there without a label, or with one of the API that is confirmed or corrected now.
-    refusals: the first hundred in the file's order; n_refused_by_code counts all. notes: labels taken for others.
+    refusals: the first in the file's order; n_refused_by_code counts all. notes: labels taken for others.
     per_category, per_split: the tickets that are new or newly labelled; per_split is empty if rows were refused.
     """
 
@@ -194,19 +206,23 @@ def import_tickets(
     now: datetime | None = None,
     progress: Progress = unseen,
     look: Callable[[], None] | None = None,
+    settle: Callable[[ImportReport], None] | None = None,
+    refusals_kept: int = importing.REFUSALS_KEPT,
 ) -> ImportReport:
     """Brings labelled tickets in, all of them or none; the same rows a second time change nothing.
 
     A ticket is the same if its external id is or, without one, its normalised text. skip_bad: the good rows are kept
     although others are refused. dry_run: nothing is kept; nor is any ticket written, which would lock out everyone
     who writes to SQLite, unless there is a look: called when all is written, and before a dry run undoes that.
+    settle: writes what must stand or fall with the rows; called last in their transaction, with the report, if they are
+    kept. refusals_kept: how many refusals the report has in words.
     """
-    n_rows, entries, broken = importing.collect(rows)
+    n_rows, entries, broken = importing.collect(rows, most=refusals_kept)
     hopeless = bool(broken.kept) and not skip_bad  # then nothing will be written and nothing need be compared
     signatures = {} if hopeless else importing.signatures(entries, progress=progress)
 
     def decide() -> tuple[Plan, ImportReport]:
-        plan = importing.decide(entries, create_categories=create_categories)
+        plan = importing.decide(entries, create_categories=create_categories, most=refusals_kept)
         return plan, _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
 
     def write() -> ImportReport:
@@ -214,21 +230,28 @@ def import_tickets(
         plan, report = decide()
         splits: Counter[str] = Counter()
         if report.accepted:
-            moment = now or timezone.now()
-            splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
+            at = now or timezone.now()
+            splits = importing.write(plan, signatures=signatures, by=by, now=at, seed=seed, progress=progress)
             # After their places are written: from then on retention takes no text of theirs away.
             Ticket.objects.bring_back_texts({known.pk: entry.text for known, entry, _ in plan.known})
             if look is not None:
                 look()
-        if not report.kept:
-            transaction.set_rollback(True)
-        return report.with_splits(splits)
+        return _settled(report.with_splits(splits), settle)
 
     if dry_run and look is None:
         plan, report = _undone(decide)
         newcomers = _newcomers(plan, signatures) if report.accepted else []
         return report.with_splits(foresee(newcomers, seed=seed))
     return _twice(write)
+
+
+def _settled(report: ImportReport, settle: Callable[[ImportReport], None] | None) -> ImportReport:
+    """The report, at the end of its transaction: what is not to be kept is undone, the rest is settled."""
+    if not report.kept:
+        transaction.set_rollback(True)
+    elif settle is not None:
+        settle(report)
+    return report
 
 
 def _undone(write: Callable[[], T]) -> T:

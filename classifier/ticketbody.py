@@ -58,7 +58,7 @@ def read_tickets(body: bytes) -> TicketBody:
     for position, item in enumerate(items):
         text, external_id = (item, None) if isinstance(item, str) else _read_object(item, position, errors)
         if isinstance(item, (str, dict)):
-            _check_text(text, f"tickets[{position}]" if isinstance(item, str) else f"tickets[{position}].text", errors)
+            check_text(text, f"tickets[{position}]" if isinstance(item, str) else f"tickets[{position}].text", errors)
         texts.append(text)
         external_ids.append(external_id)
     _check_twice(external_ids, errors)
@@ -95,7 +95,8 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and len(value.strip()) > 0 and len(value) <= MAX_EXTERNAL_ID and value.isprintable()
 
 
-def _check_text(text: Any, where: str, errors: list[FieldError]) -> None:
+def check_text(text: Any, where: str, errors: list[FieldError]) -> None:
+    """Adds what is wrong with a ticket's text, if anything is."""
     if not isinstance(text, str):
         errors.append(FieldError(where, "wrong_type", "Wanted a text."))
     elif len(text) > MAX_CHARACTERS:

@@ -12,7 +12,7 @@ import pytest
 from tests import browsing
 
 pytestmark = pytest.mark.browser
-PAGES = ("/", "/monitoring")
+PAGES = ("/", "/monitoring", "/queue", "/try")
 SAMPLES = ("/?demo=1", "/monitoring?demo=1&range=7d")
 LOOKS = [(size, scheme) for size in (browsing.DESK, browsing.PHONE) for scheme in ("light", "dark")]
 SERIOUS = {"serious", "critical"}

@@ -1,6 +1,7 @@
 """The rows of `classifier`, by what they are about: tickets, model versions, and who may ask."""
 
 from classifier.models.access import ApiKey, ApiRequest, IdempotentAnswer, RefusalMinute, Scope, User, doer
+from classifier.models.claims import Claim
 from classifier.models.rollups import AnswerRollup, Grain, RequestRollup, RolledUp
 from classifier.models.tickets import Category, Label, Prediction, Split, Ticket, TicketBand
 from classifier.models.versions import ModelArtifact, ModelVersion
@@ -10,6 +11,7 @@ __all__ = [
     "ApiKey",
     "ApiRequest",
     "Category",
+    "Claim",
     "Grain",
     "IdempotentAnswer",
     "Label",

@@ -80,7 +80,7 @@ class Ticket(models.Model):
 
     class Source(models.TextChoices):
         IMPORT = "import"
-        API = "api"
+        API = "api", "API"
         PAGE = "page"
 
     text = models.TextField()
@@ -138,6 +138,9 @@ class TicketBand(models.Model):
     ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="bands")
     band = models.BigIntegerField(db_index=True)
 
+    class Meta:
+        verbose_name, verbose_name_plural = "mark of a near-duplicate", "marks of near-duplicates"
+
     def __str__(self) -> str:
         return f"{self.band} of ticket {self.ticket_id}"
 
@@ -157,7 +160,7 @@ class Label(models.Model):
     class Source(models.TextChoices):
         IMPORT = "import"
         AGENT = "agent"
-        API = "api"
+        API = "api", "API"
         REVIEWER = "reviewer"
 
     CONFIRMED = (Source.IMPORT, Source.AGENT, Source.REVIEWER)  # a person stands behind these
@@ -182,6 +185,7 @@ class Label(models.Model):
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("created_at")), name="label_ends_after_it_began"
             ),
         ]
+        indexes = [models.Index(fields=["by", "created_at"], name="label_by_person")]  # how many of today are mine
 
     def __str__(self) -> str:
         return f"{self.category} for ticket {self.ticket_id}"
@@ -235,7 +239,15 @@ class Prediction(models.Model):
             ),
         ]
         # A version's newest predictions, which a drift snapshot reads, among a million of older ones.
-        indexes = [models.Index(fields=["version", "-id"], name="prediction_by_version")]
+        # The least certain ones, those for review first (by the alphabet), which the label queue reads from its head.
+        indexes = [
+            models.Index(fields=["version", "-id"], name="prediction_by_version"),
+            models.Index(
+                fields=["-decision", "confidence", "id"],
+                condition=Q(is_demo=False),
+                name="prediction_least_certain",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Prediction {self.pk}"
