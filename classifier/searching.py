@@ -1,4 +1,4 @@
-"""Finds tickets by the words of their text: on Postgres by an index (migration 0005), on SQLite by reading them."""
+"""Finds tickets by the words of their text: on Postgres by an index (migration 0008), on SQLite by reading them."""
 
 from __future__ import annotations
 

@@ -27,6 +27,6 @@ def remove(apps, schema_editor):
 
 class Migration(migrations.Migration):
 
-    dependencies = [("classifier", "0004_pages")]
+    dependencies = [("classifier", "0007_queue")]
 
     operations = [migrations.RunPython(add, remove)]
