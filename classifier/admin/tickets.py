@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Exists, Max, Model, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
@@ -29,11 +29,9 @@ from classifier.admin.cells import (
 from classifier.admin.filters import OfCategory
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
+from classifier.searching import search
 
-# A text is searched by reading it: 0.2 s for 100,000 of them on Postgres, where upper case costs most. So a search
-# reads the newest so many, a window at a time until it has found enough, and once only: count and page are look-ups.
-SEARCHED_TICKETS = 100_000
-WINDOW_TICKETS = 20_000
+# Found once: count and page are look-ups then.
 FOUND_TICKETS = 200
 SHOWN_ROWS = 20  # of a ticket's labels and answers on its page
 SPLIT_COLOURS = {"train": "info", "validation": "warning", "test": "success", "excluded": "danger"}
@@ -159,7 +157,7 @@ class TicketAdmin(CarefulAdmin):
         )
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        words = bounded(search_term).split()
+        words = bounded(search_term)
         if not words:
             return queryset, False
         found = matching(queryset, words)
@@ -218,22 +216,13 @@ class TicketAdmin(CarefulAdmin):
         return Sheet(tables=(said_of(row), predicted_of(row)))
 
 
-def matching(queryset: QuerySet, words: list[str]) -> list[int]:
+def matching(queryset: QuerySet, words: str) -> list[int]:
     """Ids of the newest FOUND_TICKETS tickets that hold all the words or are called so; one more if there are more."""
-    number = number_in(" ".join(words))
-    called = Q(external_id=" ".join(words)) if number is None else Q(external_id=words[0]) | Q(pk=number)
+    number = number_in(words)
+    called = Q(external_id=words) if number is None else Q(external_id=words) | Q(pk=number)
     found = dict.fromkeys(queryset.filter(called).values_list("pk", flat=True))
-    holding = Q()
-    for word in sorted(words, key=len, reverse=True):  # the rarest first: most texts are then read for one word only
-        holding &= Q(text__icontains=word)
-    newest = Ticket.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    oldest = max(0, newest - SEARCHED_TICKETS)
-    for end in range(newest, oldest, -WINDOW_TICKETS):
-        window = queryset.filter(holding, pk__gt=max(oldest, end - WINDOW_TICKETS), pk__lte=end).order_by("-pk")
-        found |= dict.fromkeys(window.values_list("pk", flat=True)[: FOUND_TICKETS + 1])
-        if len(found) > FOUND_TICKETS:
-            break
-    return list(found)[: FOUND_TICKETS + 1]
+    holding = search(queryset, words).order_by("-pk").values_list("pk", flat=True)
+    return list(found | dict.fromkeys(holding[: FOUND_TICKETS + 1]))[: FOUND_TICKETS + 1]
 
 
 def said_of(ticket: Ticket) -> Table:

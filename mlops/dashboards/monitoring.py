@@ -168,7 +168,7 @@ def turned_away(filters: Filters, steps: Steps) -> list[int]:
 
 def histogram(calls: Traffic) -> Chart:
     """Requests by how long they took, from the quickest bar that has one to the slowest."""
-    bars = by_latency(traffic.merged(calls.rows if calls.rows else []))
+    bars = by_latency(traffic.merged(row.latencies for row in calls.rows))
     places = range(min(bars), max(bars) + 1) if bars else range(0)
     n = sum(bars.values())
     counts = [bars.get(place, 0) for place in places]

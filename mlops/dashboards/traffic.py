@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from classifier import rollups
 from classifier.rollups import RequestCounts
@@ -44,7 +45,7 @@ class Traffic:
 
     def quantile(self, share: float) -> float | None:
         """The latency in ms that this share of the answered calls stayed within; None without any."""
-        return rollups.quantile(merged(self.answered), share)
+        return rollups.quantile(self._latencies, share)
 
     @property
     def answered(self) -> list[RequestCounts]:
@@ -60,17 +61,26 @@ class Traffic:
 
     def quantiles_per_step(self, share: float) -> list[float | None]:
         """The latency in ms that this share of each step's answered calls stayed within; None where there are none."""
+        return [rollups.quantile(found, share) for found in self._latencies_per_step]
+
+    # A month has 70,000 counts by latency: they are added up once, and not for each quantile that is shown.
+    @cached_property
+    def _latencies_per_step(self) -> list[Counter[int]]:
         by_step: list[list[RequestCounts]] = [[] for _ in self.steps.starts]
         for row in self.answered:
             by_step[self.steps.place(row.starts_at)].append(row)
-        return [rollups.quantile(merged(found), share) for found in by_step]
+        return [merged(row.latencies for row in found) for found in by_step]
+
+    @cached_property
+    def _latencies(self) -> Counter[int]:
+        return merged(self._latencies_per_step)
 
 
-def merged(rows: Iterable[RequestCounts]) -> Counter[int]:
-    """The calls of all rows by the bucket of their latency."""
+def merged(latencies: Iterable[Mapping[int, int]]) -> Counter[int]:
+    """All calls by the bucket of their latency."""
     found: Counter[int] = Counter()
-    for row in rows:
-        found.update(row.latencies)
+    for each in latencies:
+        found.update(each)
     return found
 
 

@@ -73,17 +73,18 @@ Say = Callable[[str], None]
 
 def fill(where: str, *, again: bool, say: Say) -> None:
     """Fills the database unless it did so within the hour. Ends the program for a database that is somebody's."""
-    call_command("migrate", verbosity=0)
     now = timezone.now().astimezone(UTC)
     filled_at = _filled_at()
-    if filled_at is None and Ticket.objects.exists():
+    if filled_at is None and _is_somebodys():
         sys.exit(f"{where} has tickets that this did not make, and is left alone. Name an empty database.")
     if filled_at is not None and now - filled_at < FRESH and not again:
         say(f"{where} was filled at {filled_at:%H:%M} UTC.")
+        call_command("migrate", verbosity=0)
         return
     if filled_at is not None:
         say("Emptying what was filled before")
         _empty()
+    call_command("migrate", verbosity=0)
     _mark(datetime(1970, 1, 1, tzinfo=UTC))  # ours from here on, and not full yet
     for words, step in STEPS:
         say(words)
@@ -200,6 +201,10 @@ def _filled_at() -> datetime | None:
         return cursor.fetchone()[0].astimezone(UTC)
 
 
+def _is_somebodys() -> bool:
+    return Ticket._meta.db_table in connection.introspection.table_names() and Ticket.objects.exists()
+
+
 def _mark(filled_at: datetime) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS ticketclf_bench (filled_at timestamptz NOT NULL)")
@@ -208,13 +213,7 @@ def _mark(filled_at: datetime) -> None:
 
 
 def _empty() -> None:
-    """Takes away every row but those that migrations made."""
-    kept = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions", MARK}
-    tables = [
-        table
-        for table in connection.introspection.django_table_names(only_existing=True)
-        if table not in kept and not table.startswith("django_celery_beat")
-    ]
+    """Takes everything away, the tables too: those of a migration that has changed since would be wrong."""
     with connection.cursor() as cursor:
-        names = ", ".join(map(connection.ops.quote_name, tables))
-        cursor.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute("CREATE SCHEMA public")
