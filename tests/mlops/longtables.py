@@ -137,7 +137,8 @@ def fill_tickets(rows: int, *, version: int, category: int, person: int) -> None
     request = ApiRequest.objects.order_by("pk").values_list("pk", flat=True)[0]
     fill(
         Prediction, rows, ticket_id=f"{ticket} + n", version_id=f"{version} + n % 5",
-        category_id=f"{category} + n % 77", request_id=f"{request} + n", confidence="(n % 1000) / 1000.0", n_words="12", unknown_share="0.1",
+        category_id=f"{category} + n % 77", request_id=f"{request} + n",
+        confidence="(n % 1000) / 1000.0", n_words="12", unknown_share="0.1",
         decision=choice("auto", "review"), reason=choice("", "below_threshold"), created_at="{ago}",
     )  # fmt: skip
     fill(
