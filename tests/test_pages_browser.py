@@ -12,8 +12,8 @@ import pytest
 from tests import browsing
 
 pytestmark = pytest.mark.browser
-PAGES = ("/", "/monitoring", "/queue", "/try")
-SAMPLES = ("/?demo=1", "/monitoring?demo=1&range=7d")
+PAGES = ("/", "/monitoring", "/drift", "/queue", "/try", "/runbook", "/concepts")
+SAMPLES = ("/?demo=1", "/monitoring?demo=1&range=7d", "/drift?demo=1")
 LOOKS = [(size, scheme) for size in (browsing.DESK, browsing.PHONE) for scheme in ("light", "dark")]
 SERIOUS = {"serious", "critical"}
 
@@ -120,3 +120,17 @@ def test_refresh_brings_new_figures_without_a_new_page_and_can_be_switched_off(b
     page.clock.run_for(61_000)
     page.wait_for_load_state("networkidle")
     assert page.inner_text(".lead .big") == "stale"
+
+
+def test_a_command_of_the_runbook_is_copied(browser, full):
+    context = browser.new_context(viewport=browsing.DESK, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    browsing.sign_in(page, full)
+    page.goto(f"{full}/runbook", wait_until="networkidle")
+
+    block = page.locator(".code", has_text="manage.py watch_drift").first
+    block.get_by_role("button").click()
+    block.get_by_text("Copied").wait_for()
+
+    assert page.evaluate("navigator.clipboard.readText()") == ".venv/bin/python manage.py watch_drift\n"
+    context.close()

@@ -15,7 +15,7 @@ from mlops.models import DriftSnapshot
 
 Rows = Any  # a queryset of DriftSnapshot; django-stubs gives each method of it another type
 MOST_VERSIONS = 30  # to choose from
-ROUNDS = 2  # of probes for the first of a range: see points()
+ROUNDS, PROBES = 3, 30  # for the first of a range, see points(); two of MOST_POINTS take twice the time
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def points(version: ModelVersion, *, is_demo: bool, since: datetime) -> list[Poi
     """The version's snapshots since then, oldest first; if there are more than MOST_POINTS, so many equally far apart.
 
     Only the index of version and number is read, and of the rows those that are given: numbers grow with time, so the
-    first of the range is looked for among numbers, in ROUNDS of MOST_POINTS probes each. Of 525,600 snapshots (a year,
-    one each minute) the second round leaves 36 in doubt.
+    first of the range is looked for among numbers, in ROUNDS of PROBES each. Of 525,600 snapshots (a year, one each
+    minute) they leave 22 in doubt.
     """
     rows = of_version(version, is_demo=is_demo)
     first, last = (rows.order_by(order).values_list("pk", flat=True).first() for order in ("pk", "-pk"))
@@ -58,20 +58,22 @@ def points(version: ModelVersion, *, is_demo: bool, since: datetime) -> list[Poi
         return []
     low, high = first, last
     for _ in range(ROUNDS):
-        looked = list(_at(rows, _spread(low, high)).values_list("pk", "created_at"))
+        looked = list(_at(rows, _spread(low, high, PROBES)).values_list("pk", "created_at"))
         low = max((pk for pk, moment in looked if moment < since), default=low)
         high = min((pk for pk, moment in looked if moment >= since), default=high)
-    found = _at(rows, _spread(low, last)).filter(created_at__gte=since).order_by("pk").values_list(*COLUMNS)
+    found = (
+        _at(rows, _spread(low, last, MOST_POINTS)).filter(created_at__gte=since).order_by("pk").values_list(*COLUMNS)
+    )
     return [Point(*row) for row in found]
 
 
-def _spread(low: int, high: int) -> list[int]:
+def _spread(low: int, high: int, most: int) -> list[int]:
     """Numbers from low to high, both among them, equally far apart.
 
-    >>> _spread(1, 3), len(_spread(1, 525_600))
+    >>> _spread(1, 3, 120), len(_spread(1, 525_600, 120))
     ([1, 2, 3], 120)
     """
-    steps = MOST_POINTS - 1
+    steps = most - 1
     return sorted({low + (high - low) * place // steps for place in range(steps + 1)})
 
 
