@@ -5,7 +5,7 @@ RUNTIME = requirements.txt
 SUITE = requirements.txt requirements-test.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint bench drift-study screenshots lock clean
+.PHONY: help demo test lint bench bench-pages drift-study screenshots lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ lint: ## Check format, rules, types and who imports whom
 bench: ## Time the serving model against the scikit-learn pipeline
 	@sh tools/bootstrap.sh $(RUNTIME)
 	@.venv/bin/python tests/bench/textmodel.py
+
+bench-pages: ## Time each page on a large Postgres database: BENCH_DATABASE_URL names an empty one
+	@sh tools/bootstrap.sh $(SUITE)
+	@.venv/bin/python tests/bench/pages.py
 
 drift-study: ## See how often drift is found where there is some, and where there is none
 	@sh tools/bootstrap.sh $(RUNTIME)

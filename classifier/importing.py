@@ -38,19 +38,20 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Refusals:
-    """The rows that were refused: the first hundred in words, all of them counted by code."""
+    """The rows that were refused: the first so many in words, all of them counted by code."""
 
     kept: list[Refusal] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    most: int = REFUSALS_KEPT
 
     def add(self, refusal: Refusal) -> None:
         self.counts[refusal.code] += 1
-        if len(self.kept) < REFUSALS_KEPT:
+        if len(self.kept) < self.most:
             self.kept.append(refusal)
 
     def joined(self, later: Refusals) -> Refusals:
         """Those of two passes through a file, in the file's order again."""
-        return Refusals(sorted(self.kept + later.kept)[:REFUSALS_KEPT], self.counts + later.counts)
+        return Refusals(sorted(self.kept + later.kept)[: self.most], self.counts + later.counts, self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,10 @@ class Plan:
 
 
 # --- The rows alone -------------------------------------------------------------------------------
-def collect(rows: Iterable[FileRow]) -> tuple[int, list[Entry], Refusals]:
+def collect(rows: Iterable[FileRow], *, most: int = REFUSALS_KEPT) -> tuple[int, list[Entry], Refusals]:
     """The number of rows, those that may be imported, and the others."""
     entries: list[Entry] = []
-    refusals = Refusals()
+    refusals = Refusals(most=most)
     n_rows = 0
     for row in rows:
         n_rows += 1
@@ -184,9 +185,9 @@ def _known(row: Sequence[Any]) -> Known:
     return Known(pk, digest, external_id, is_demo, split is not None, label, source)
 
 
-def decide(entries: Sequence[Entry], *, create_categories: bool) -> Plan:
+def decide(entries: Sequence[Entry], *, create_categories: bool, most: int = REFUSALS_KEPT) -> Plan:
     """What each entry means for the database as it is now. Categories that are to be created are written at once."""
-    plan = Plan()
+    plan = Plan(refusals=Refusals(most=most))
     names = CategoryNames(Category.objects.all())
     if create_categories:
         _create_categories(entries, names, plan)

@@ -147,7 +147,7 @@ class ImportReport:
     """What an import did, or, where nothing was kept, what it would have done.
 
     n_labelled: tickets that were there without a label, or with one of the API that is confirmed or corrected now.
-    refusals: the first hundred in the file's order; n_refused_by_code counts all. notes: labels taken for others.
+    refusals: the first in the file's order; n_refused_by_code counts all. notes: labels taken for others.
     per_category, per_split: the tickets that are new or newly labelled; per_split is empty if rows were refused.
     """
 
@@ -206,19 +206,23 @@ def import_tickets(
     now: datetime | None = None,
     progress: Progress = unseen,
     look: Callable[[], None] | None = None,
+    settle: Callable[[ImportReport], None] | None = None,
+    refusals_kept: int = importing.REFUSALS_KEPT,
 ) -> ImportReport:
     """Brings labelled tickets in, all of them or none; the same rows a second time change nothing.
 
     A ticket is the same if its external id is or, without one, its normalised text. skip_bad: the good rows are kept
     although others are refused. dry_run: nothing is kept; nor is any ticket written, which would lock out everyone
     who writes to SQLite, unless there is a look: called when all is written, and before a dry run undoes that.
+    settle: writes what must stand or fall with the rows; called last in their transaction, with the report, if they are
+    kept. refusals_kept: how many refusals the report has in words.
     """
-    n_rows, entries, broken = importing.collect(rows)
+    n_rows, entries, broken = importing.collect(rows, most=refusals_kept)
     hopeless = bool(broken.kept) and not skip_bad  # then nothing will be written and nothing need be compared
     signatures = {} if hopeless else importing.signatures(entries, progress=progress)
 
     def decide() -> tuple[Plan, ImportReport]:
-        plan = importing.decide(entries, create_categories=create_categories)
+        plan = importing.decide(entries, create_categories=create_categories, most=refusals_kept)
         return plan, _report(plan, broken, n_rows=n_rows, dry_run=dry_run, skip_bad=skip_bad)
 
     def write() -> ImportReport:
@@ -226,21 +230,28 @@ def import_tickets(
         plan, report = decide()
         splits: Counter[str] = Counter()
         if report.accepted:
-            moment = now or timezone.now()
-            splits = importing.write(plan, signatures=signatures, by=by, now=moment, seed=seed, progress=progress)
+            at = now or timezone.now()
+            splits = importing.write(plan, signatures=signatures, by=by, now=at, seed=seed, progress=progress)
             # After their places are written: from then on retention takes no text of theirs away.
             Ticket.objects.bring_back_texts({known.pk: entry.text for known, entry, _ in plan.known})
             if look is not None:
                 look()
-        if not report.kept:
-            transaction.set_rollback(True)
-        return report.with_splits(splits)
+        return _settled(report.with_splits(splits), settle)
 
     if dry_run and look is None:
         plan, report = _undone(decide)
         newcomers = _newcomers(plan, signatures) if report.accepted else []
         return report.with_splits(foresee(newcomers, seed=seed))
     return _twice(write)
+
+
+def _settled(report: ImportReport, settle: Callable[[ImportReport], None] | None) -> ImportReport:
+    """The report, at the end of its transaction: what is not to be kept is undone, the rest is settled."""
+    if not report.kept:
+        transaction.set_rollback(True)
+    elif settle is not None:
+        settle(report)
+    return report
 
 
 def _undone(write: Callable[[], T]) -> T:

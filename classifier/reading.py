@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import difflib
 import itertools
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from classifier.ml.validation import Row
+from classifier.records import JSON_ENDINGS, TAB, Fault, MissingColumn, UnreadableFile, csv_table, json_object, lines_of
+
+__all__ = ["Columns", "Fault", "FileRow", "MissingColumn", "UnreadableFile", "read"]
 
 MAX_CHARACTERS = 10_000  # of a text: the longest that the API answers
 MAX_EXTERNAL_ID = 200  # characters, the width of the database's column
-MAX_FIELD = 1_000_000  # characters: far above any text, and a bound on what a quotation mark left open can swallow
-MAX_LINE = 2_000_000  # bytes: a file without line ends must not be read into memory whole
-JSON_ENDINGS = frozenset({".jsonl", ".ndjson", ".json"})
-TAB = "\t"
-DELIMITERS = (",", ";", TAB)
-UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-class UnreadableFile(ValueError):
-    """The file as a whole cannot be read as tickets; the message names the place and the mend."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why one row cannot be used, found while it was read: a stable code, and words with the mend."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -75,40 +57,11 @@ def read(path: Path | str, *, columns: Columns | None = None) -> Iterator[FileRo
         raise UnreadableFile(f"{path} must be a file that can be read; {found}. Check the path.") from None
     empty = True
     with file:
-        for row in rows_of(_lines(file, path), columns or Columns(), path):
+        for row in rows_of(lines_of(file, path), columns or Columns(), path):
             empty = False
             yield row
     if empty:
         raise UnreadableFile(f"{path} must hold at least one ticket; it has none. Export it again.")
-
-
-def _lines(file: BinaryIO, path: Path) -> Iterator[str]:
-    """The decoded lines with their ends; a byte order mark of UTF-8 is taken off."""
-    number = begin = 0  # begin: the line's position in the file, in bytes; a pipe could not tell()
-    while raw := file.readline(MAX_LINE):
-        number += 1
-        if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
-            raise UnreadableFile(
-                f"{path} must have lines of less than {MAX_LINE:,} bytes; line {number} is longer. "
-                "Check that it is a CSV or JSONL file."
-            )
-        if number == 1 and (raw.startswith(UTF_16_MARKS) or b"\0" in raw):
-            raise UnreadableFile(
-                f"{path} must be UTF-8; line 1 has NUL bytes or a mark of UTF-16. {_mend(path, 'UTF-16')}"
-            )
-        try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            raise UnreadableFile(
-                f"{path} must be UTF-8; line {number} has the byte 0x{raw[error.start]:02x} at offset "
-                f"{begin + error.start} of the file. {_mend(path, 'WINDOWS-1252')}"
-            ) from None
-        begin += len(raw)
-        yield line.removeprefix("\ufeff") if number == 1 else line
-
-
-def _mend(path: Path, encoding: str) -> str:
-    return f"Save it as UTF-8, or convert it: iconv -f {encoding} -t UTF-8 '{path.name}' > utf8{path.suffix}"
 
 
 def _check_columns(found: Collection[str], columns: Columns, path: Path) -> None:
@@ -119,7 +72,7 @@ def _check_columns(found: Collection[str], columns: Columns, path: Path) -> None
         by_folded = {name.casefold(): name for name in found}
         near = difflib.get_close_matches(wanted.casefold(), by_folded, n=3, cutoff=0.5)
         guess = f"Did you mean {_names([by_folded[name] for name in near])}? " if near else ""
-        raise UnreadableFile(
+        raise MissingColumn(
             f"{path} must have the column {wanted!r}; it has {_names(found)}. {guess}Name the right one with {option}."
         )
 
@@ -132,23 +85,11 @@ def _names(names: Collection[str]) -> str:
 
 # --- CSV ------------------------------------------------------------------------------------------
 def _csv_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[FileRow]:
-    csv.field_size_limit(MAX_FIELD)  # a switch of the whole process, and lower than this by default
-    above = 0  # blank lines above the header
-    for first in lines:
-        if first.strip():
-            break
-        above += 1
-    else:
+    table = csv_table(lines, columns.options(), path)
+    if table is None:
         return
-    if "\r" in first.rstrip("\r\n"):
-        raise UnreadableFile(
-            f"{path} must end its lines with LF or CR LF; line 1 has CR alone. "
-            f"Convert it: tr '\\r' '\\n' < '{path.name}' > lines{path.suffix}"
-        )
-    delimiter = _delimiter(first, columns)
-    records = _csv_records(itertools.chain([first], lines), delimiter=delimiter, above=above, path=path)
-    header = _header(next(records)[1], columns, path)
-    for number, fields in records:
+    header, delimiter = _header(table.header, columns, path), table.delimiter
+    for number, fields in table.records:
         if isinstance(fields, Fault):
             yield FileRow(number, None, None, fault=fields)
         elif len(fields) != len(header):
@@ -174,46 +115,10 @@ def _header(fields: list[str] | Fault, columns: Columns, path: Path) -> list[str
     _check_columns(header, columns, path)
     for wanted, option in columns.options().items():
         if header.count(wanted) > 1:
-            raise UnreadableFile(
+            raise MissingColumn(
                 f"{path} must have one column {wanted!r}; it has {header.count(wanted)}. Rename one, or use {option}."
             )
     return header
-
-
-def _delimiter(line: str, columns: Columns) -> str:
-    """The separator with which the header line has most of the wanted columns, then most columns at all."""
-
-    def rank(delimiter: str) -> tuple[int, int]:
-        names = [name.strip().strip('"') for name in line.split(delimiter)]
-        return len(set(columns.options()) & set(names)), len(names)
-
-    return max(DELIMITERS, key=rank)
-
-
-def _csv_records(
-    lines: Iterator[str], *, delimiter: str, above: int, path: Path
-) -> Iterator[tuple[int, list[str] | Fault]]:
-    """Records with the line each begins on, blank ones left out; a Fault for one whose quotation marks do not fit."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)  # strict: else a mark left open swallows rows unseen
-    while True:
-        number = above + reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "field larger" in str(error) or "end of data" in str(error):
-                raise UnreadableFile(
-                    f"{path} must close each quotation mark within {MAX_FIELD:,} characters; the row of line {number} "
-                    "does not. Double the marks inside a text, and put one at its begin and its end."
-                ) from None
-            last = above + reader.line_num
-            where = "has" if last == number else f"to line {last} have"
-            message = f"{where} quotation marks or line ends out of place ({error}). Mend them."
-            yield number, Fault("malformed_csv", message)
-            continue
-        if len(fields) > 1 or (fields and fields[0].strip()):
-            yield number, fields
 
 
 # --- JSONL ----------------------------------------------------------------------------------------
@@ -222,7 +127,7 @@ def _json_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[F
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = _json_object(line)
+        record = json_object(line)
         if not checked and isinstance(record, Fault):
             raise UnreadableFile(
                 f"{path} must hold one JSON object a line; line {number} {record.message} "
@@ -235,19 +140,6 @@ def _json_rows(lines: Iterator[str], columns: Columns, path: Path) -> Iterator[F
             _check_columns(record, columns, path)
             checked = True
         yield _json_row(number, record, columns)
-
-
-def _json_object(line: str) -> dict[str, Any] | Fault:
-    try:
-        record = json.loads(line)
-    except RecursionError:
-        return Fault("json_too_deep", "is nested too deeply. A ticket needs one level.")
-    except ValueError as error:  # also for a number of thousands of digits
-        column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        return Fault("malformed_json", f"is no JSON{column}. Mend it.")
-    if not isinstance(record, dict):
-        return Fault("not_an_object", 'is no JSON object. Write {"text": "...", "label": "..."}.')
-    return record
 
 
 def _json_row(number: int, record: dict[str, Any], columns: Columns) -> FileRow:

@@ -6,8 +6,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -19,6 +21,7 @@ from classifier.models import ApiRequest, RefusalMinute
 
 logger = structlog.get_logger(__name__)
 PREDICT_PATH = "/api/predict"
+ADMIN_PATH = "/admin/"
 ID_HEADER = "X-Request-ID"
 ID_FORM = re.compile(r"[A-Za-z0-9-]{8,64}")
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -113,3 +116,19 @@ def _except_predict(middleware: type) -> type:
 
 MeasuredBefore = _except_predict(PrometheusBeforeMiddleware)
 MeasuredAfter = _except_predict(PrometheusAfterMiddleware)
+
+
+class LocalTimeMiddleware:
+    """Lets people type and filter times in DISPLAY_TIME_ZONE in the admin; the API speaks UTC and nothing else.
+
+    Around the whole answer: a page is rendered after its view, and the thread's next request must not inherit the zone.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(ADMIN_PATH):
+            return self.get_response(request)
+        with timezone.override(ZoneInfo(settings.DISPLAY_TIME_ZONE)):
+            return self.get_response(request)

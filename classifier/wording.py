@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,11 +23,20 @@ def share(value: float | None) -> str:
     """A number from 0 to 1 as percent.
 
     >>> share(0.8249), share(0.9996), share(1.0)
-    ('82.5 %', '> 99.9 %', '100.0 %')
+    ('82.5 %', 'over 99.9 %', '100.0 %')
     """
     if value is None:
         return NOTHING
-    return "> 99.9 %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"  # nearly sure is not sure
+    return "over 99.9 %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"  # nearly sure is not sure
+
+
+def certainty(confidence: float) -> str:
+    """How sure an answer was, as percent; never all of it, whatever the last bit of the number says.
+
+    >>> certainty(0.82), certainty(0.9999996), certainty(1.0)
+    ('82.0 %', 'over 99.9 %', 'over 99.9 %')
+    """
+    return share(min(confidence, math.nextafter(1, 0)))
 
 
 def figure(value: float | None, places: int = 3) -> str:

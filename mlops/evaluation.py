@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier.inference import load
 from classifier.ml.bootstrap import RESAMPLES
 from classifier.ml.scoring import Scores, score
 from classifier.ml.split import SPLITS
@@ -25,6 +27,7 @@ TRAINED_ON = ("train", "validation")  # the last fit is on both
 ALL = "all"
 # A report has a row for each label, and the confusion as many columns: 3,000 labels of a wrong column took 21 GB.
 MOST_UNKNOWN = 100
+PLACES = 6  # decimals of a confidence that are kept, as for thresholds
 IDS_A_QUERY = 500  # SQLite takes a limited number of values in one statement
 
 
@@ -62,6 +65,49 @@ def evaluate_tickets(model: TextModel, tickets: Tickets, *, resamples: int = RES
         )
     answers = model.predict(tickets.texts)
     return score(tickets.truth, answers.labels, answers.probabilities, categories=model.categories, resamples=resamples)
+
+
+def answers_to(model: TextModel, tickets: Tickets) -> dict[str, list[Any]]:
+    """What the model says of each test ticket, as ModelVersion.test_answers keeps it: four columns of one length.
+
+    confidence: rounded to millionths; 3,000 tickets of 77 categories are 0.2 MB as JSON.
+    """
+    answers = model.predict(tickets.texts)
+    return {
+        "ticket_ids": list(tickets.ids),
+        "truth": list(tickets.truth),
+        "guess": list(answers.labels),
+        "confidence": [round(float(value), PLACES) for value in answers.confidences],
+    }
+
+
+def restore_test_answers(version: ModelVersion) -> int:
+    """Keeps what a version of before these columns says of its test tickets; gives how many there are still.
+
+    Its file is asked again, so they are what they would have been. Tickets that were deleted since are missing.
+    Raises NothingToScore if there is no ticket, or the version now answers otherwise than its scores say, and
+    DamagedModel.
+    """
+    tickets = own_tickets(version, "test")
+    if not tickets.texts:
+        raise NothingToScore(f"All test tickets of {version} were deleted since. Train anew.")
+    found = answers_to(load(version), tickets)
+    stored = version.metrics.get("test", {}).get("confusion", {})
+    pairs = Counter(zip(found["truth"], found["guess"], strict=True))
+    if not tickets.missing and pairs != _cells(stored.get("categories", []), stored.get("matrix", [])):
+        raise NothingToScore(
+            f"What {version} answers of its test tickets must give its stored confusion matrix; it gives another. Its "
+            "model file or its frozen tickets are not those that it was scored with. Train anew."
+        )
+    version.test_answers = found
+    version.save(update_fields=["test_answers"])
+    return len(tickets.ids)
+
+
+def _cells(categories: Sequence[str], matrix: Sequence[Sequence[int]]) -> Counter[tuple[str, str]]:
+    """The cells of a stored confusion that are not 0, by truth and guess."""
+    rows = zip(categories, matrix, strict=True)
+    return Counter({(truth, guess): n for truth, row in rows for guess, n in zip(categories, row, strict=True) if n})
 
 
 def _check_labels(labels: set[str], *, known: Sequence[str]) -> None:

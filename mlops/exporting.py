@@ -14,7 +14,7 @@ from classifier.ml.split import SPLITS
 from classifier.ml.text import fingerprint
 from classifier.models import Ticket
 from classifier.placing import Progress, batches, unseen
-from classifier.reading import MAX_FIELD
+from classifier.records import MAX_FIELD
 from classifier.writing import whole_folder
 from mlops.models import Dataset
 

@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from classifier import rollups
 from classifier.models import ApiRequest, IdempotentAnswer, Label, Prediction, RefusalMinute, Ticket
-from mlops.models import Slot
+from mlops.models import FILES_KEPT, ImportJob, Slot
 
 REPEATABLE = timedelta(hours=24)  # how long a call may be sent again with its Idempotency-Key; the answers hold texts
 SLOTS_KEPT = timedelta(days=7)  # 10,000 rows a day, and what failed a week ago helps nobody
@@ -32,6 +32,7 @@ NAMES = {
     "request_minutes": "minutes of counted calls",
     "answer_minutes": "minutes of counted answers",
     "texts": "texts of tickets",
+    "imports": "uploaded files",
     "requests": "API requests",
 }
 
@@ -99,6 +100,7 @@ def _old(now: datetime) -> dict[str, QuerySet[Any]]:
         "request_minutes": request_minutes.order_by("starts_at", "pk"),
         "answer_minutes": answer_minutes.order_by("starts_at", "pk"),
         "texts": _removable(_cutoff(now, settings.TEXT_RETENTION_DAYS)).order_by("created_at", "pk"),
+        "imports": ImportJob.objects.with_old_files(now).order_by("created_at", "pk"),
         "requests": ApiRequest.objects.filter(created_at__lt=requests_before).order_by("created_at", "pk"),
     }
 
@@ -136,10 +138,21 @@ def _remove(rows: QuerySet[Any], ids: list[int], *, now: datetime) -> int:
     with transaction.atomic():
         if rows.model is Ticket:
             return chosen.update(text=placeholder(now), text_removed_at=now)
+        if rows.model is ImportJob:
+            return _remove_files(chosen, now=now)
         if rows.model is ApiRequest:
             Prediction.objects.filter(request__in=ids).update(request=None)
         # Nothing else points at any of them. Django's own way would load them first, and look for that, by hundreds.
         return int(chosen._raw_delete(chosen.db))
+
+
+def _remove_files(jobs: QuerySet[ImportJob], *, now: datetime) -> int:
+    """Takes the files of imports away, and what quotes them; one that nobody started ends so, as it has none then."""
+    emptied: dict[str, Any] = {"content": None, "refused": None, "preview": {}, "refusals": [], "files_removed_at": now}
+    left = jobs.filter(status=ImportJob.Status.UPLOADED)
+    words = f"Nobody started it within {FILES_KEPT.days} days, so its file was removed. Nothing was imported."
+    n_left = left.update(status=ImportJob.Status.CANCELLED, ended_at=now, outcome=words, **emptied)
+    return n_left + jobs.update(**emptied)
 
 
 def placeholder(now: datetime) -> str:

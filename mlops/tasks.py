@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -17,8 +18,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from classifier import rollups
-from mlops import considering, drift, purging, queueing, reconciling, retraining, slots
-from mlops.models import RetrainDecision, TrainingRun
+from mlops import considering, drift, imports, purging, queueing, reconciling, retraining, samples, slots
+from mlops.models import ImportJob, RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
 from mlops.tracking import NotRecorded
 
@@ -73,11 +74,31 @@ def carry_out(run_id: int) -> None:
 
 @shared_task(name="mlops.tasks.look_after_runs", base=Scheduled)
 def look_after_runs() -> str:
-    """Fails and queues again what died, and rings for what waits: what beat calls twice a minute."""
-    waiting = queueing.look_after(timezone.now())
-    for run in waiting:
+    """Fails and queues again what died, and rings for what waits, runs and imports: what beat calls twice a minute."""
+    runs, jobs = queueing.look_after(timezone.now()), imports.look_after(timezone.now())
+    for run in runs:
         ring(run)
+    for job in jobs:
+        ring_import(job)
+    waiting = [*runs, *jobs]
     return f"Rang for {', '.join(map(str, waiting))}." if waiting else "Nobody to ring for."
+
+
+@shared_task(name="mlops.tasks.work_on_import")
+def work_on_import(job_id: int) -> None:
+    """Looks at an uploaded file, or imports it. A bell that rings twice, or late, finds nothing to do."""
+    try:
+        imports.work(job_id)
+    except imports.NothingToDo as refusal:
+        logger.info("left alone: %s", refusal)
+        look_after_runs()  # as in carry_out: its process may have been killed
+    except imports.LostImport as refusal:
+        logger.warning("undone: %s", refusal)
+
+
+def ring_import(job: ImportJob) -> None:
+    """Calls a worker to an import that waits, once the row is committed; if nobody hears, it is rung again."""
+    transaction.on_commit(partial(call, work_on_import, job.pk))
 
 
 @shared_task(name="mlops.tasks.heartbeat", base=Scheduled)
@@ -161,6 +182,26 @@ def reconcile() -> str:
     return " ".join(one.words for one in done) or "Nothing to reconcile."
 
 
+@shared_task(name="mlops.tasks.make_samples")
+def make_samples() -> None:
+    """Makes sample data, if there are none: what a click of staff asks for."""
+    _quietly(samples.make_whole, timezone.now())
+
+
+@shared_task(name="mlops.tasks.remove_samples")
+def remove_samples() -> None:
+    """Removes all sample data."""
+    _quietly(samples.remove_whole)
+
+
+def _quietly(verb: Callable[..., object], *arguments: object) -> None:
+    """Calls it; that this is not the place, or that another one is at it, is logged."""
+    try:
+        logger.info("sample data: %s gave %s", verb.__name__, verb(*arguments))
+    except (samples.NotThePlace, samples.BeingMade) as refusal:
+        logger.warning("left alone: %s", refusal)
+
+
 @shared_task(
     name="mlops.tasks.clean_up", base=Scheduled, soft_time_limit=LONG_SOFT_SECONDS, time_limit=LONG_HARD_SECONDS
 )
@@ -182,15 +223,17 @@ def let_alias_follow() -> None:
     transaction.on_commit(partial(call, reconcile))
 
 
-def call(task: Any, *arguments: Any) -> None:
-    """Sends a task, and gives a broker that does not take it CALL_SECONDS; it is logged then, and nothing else.
+def call(task: Any, *arguments: Any) -> bool:
+    """Sends a task, and gives a broker that does not take it CALL_SECONDS; whether it was taken. If not, it is logged.
 
     In a thread: the timeouts of the client's layers add up to 6 s, which no page and no caller should wait for.
     """
+    taken = threading.Event()
 
     def send() -> None:
         try:
             task.apply_async(arguments, retry=False)
+            taken.set()
         except (OperationalError, RedisError, OSError) as error:
             logger.warning("%s was not sent, the broker does not answer: %s", task.name, error)
 
@@ -198,3 +241,4 @@ def call(task: Any, *arguments: Any) -> None:
     sending = threading.Thread(target=copy_context().run, args=(send,), name=task.name, daemon=True)
     sending.start()
     sending.join(CALL_SECONDS)
+    return taken.is_set()

@@ -24,7 +24,7 @@ from classifier.ml.validation import Finding, Report
 from classifier.models import ModelArtifact, ModelVersion, User
 from classifier.reading import FileRow, read
 from mlops import profiling, recording, runs, tracking, tuning
-from mlops.evaluation import evaluate_tickets
+from mlops.evaluation import answers_to, evaluate_tickets
 from mlops.gathering import Material, freeze, gather, validate
 from mlops.models import TrainingRun
 
@@ -56,6 +56,7 @@ class Trained:
     test: Scores
     tuned: tuning.Tuned
     profile: Profile
+    answers: dict[str, list[Any]]  # of the last fit to the test tickets
     seconds: float
 
     @cached_property
@@ -177,6 +178,7 @@ def fit(material: Material, *, recipe: str, steps: Progress) -> Trained:
         test=evaluate_tickets(last.model, test),
         tuned=tuning.tune(first.model, last.model, validation=validation, test=test),
         profile=profiling.make(first.model, last.model, validation=validation, test=test),
+        answers=answers_to(last.model, test),
         seconds=round(time.perf_counter() - began, 1),
     )
 
@@ -217,6 +219,7 @@ def _keep(trained: Trained, *, steps: Steps) -> None:
         metrics=trained.metrics,
         parameters=_parameters(run, trained),
         **trained.tuned.columns,
+        test_answers=trained.answers,
         profile=trained.profile.as_dict(),
         created_at=steps.clock(),
     )

@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of the pages in docs/pictures, from a demonstration made for them and thrown away."""
+"""`make screenshots`: the pictures of the pages in docs/pictures, of a demonstration that is thrown away."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ MALFORMED: dict[str, list[str]] = {
     "CSRF_TRUSTED_ORIGINS": [MARK, f"{MARK}.example.com", f"https://tickets.example.com,ftp://{MARK}", "https://"],
     "HTTPS": [MARK, "maybe", "2"],
     "BEHIND_PROXY": [MARK],
+    "SIGN_IN_FAILURES": [MARK, "0", "101"],
+    "SIGN_IN_LOCKOUT_MINUTES": [MARK, "0", "1.5"],
     "DEBUG": [MARK],
     "LOG_LEVEL": [MARK, "info", "TRACE"],
     "LOG_FORMAT": [MARK, "xml"],
@@ -62,6 +64,7 @@ MALFORMED: dict[str, list[str]] = {
     "RETRAIN_MAX_PER_DAY": [MARK, "0"],
     "TEXT_RETENTION_DAYS": [MARK, "-1", "1.5"],
     "REQUEST_RETENTION_DAYS": [MARK, "-1"],
+    "IMPORT_MAX_MEGABYTES": [MARK, "0", "501"],
 }
 CASES = [(name, value) for name, values in MALFORMED.items() for value in values]
 

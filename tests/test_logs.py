@@ -195,7 +195,7 @@ def test_djangos_lines_name_the_route_and_no_address(kept: Kept) -> None:
     )
 
     told = [line["event"] for line in kept.lines if line["logger"].startswith("django.")]
-    assert told == ["Not Found: unrouted", "Bad Request: unrouted", "Forbidden: admin:login"]
+    assert told == ["Not Found: unrouted", "Bad Request: unrouted", "Forbidden: admin_door"]
     assert "4711" not in "".join(kept.written)
     assert "canary" not in "".join(kept.written)
 

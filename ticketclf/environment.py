@@ -165,7 +165,19 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ALLOWED_HOSTS", words, "localhost,127.0.0.1,[::1]", "Host names that are answered, separated by commas"),
     Variable("CSRF_TRUSTED_ORIGINS", origins, "", "Origins of the pages behind a proxy, `https://tickets.example.com`"),
     Variable("HTTPS", switch, "false", "Pages are reached by HTTPS only: secure cookies, redirect, HSTS"),
-    Variable("BEHIND_PROXY", switch, "false", "Trust X-Forwarded-Proto of the proxy in front"),
+    Variable(
+        "BEHIND_PROXY",
+        switch,
+        "false",
+        "Trust what the proxy in front says: X-Forwarded-Proto, and of X-Forwarded-For the last address",
+    ),
+    Variable(
+        "SIGN_IN_FAILURES",
+        whole(1, 100),
+        "5",
+        "Failures to sign in, of one user name from one address, that lock it out",
+    ),
+    Variable("SIGN_IN_LOCKOUT_MINUTES", whole(1, 1440), "15", "Minutes that this lock-out lasts"),
     Variable("DEBUG", switch, "false", "Django's debug pages; never in production"),
     Variable("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least level that is logged"),
     Variable("LOG_FORMAT", one_of("console", "json"), "console", "How log lines are written"),
@@ -251,6 +263,7 @@ VARIABLES: tuple[Variable, ...] = (
         "365",
         "Days after which an unlabelled ticket's text is removed; 0: never",
     ),
+    Variable("IMPORT_MAX_MEGABYTES", whole(1, 500), "20", "Largest file that can be uploaded for an import, in MB"),
     Variable("REQUEST_RETENTION_DAYS", whole(0, 36500), "90", "Days after which request rows are removed; 0: never"),
 )
 BY_NAME: Mapping[str, Variable] = {variable.name: variable for variable in VARIABLES}

@@ -118,7 +118,9 @@ def _constraint(error: BaseException) -> str:
 # at INFO, matplotlib of each font. At DEBUG the database's logger writes every statement with its parameters, which are
 # texts, urllib3 every address, and Celery every message with its arguments; Django tells of each template variable that
 # is not there, redis of each connection what Valkey lacks.
+# axes tells of each failure to sign in what classifier/lockout.py tells in our words.
 LEAST = {
+    "ERROR": ("axes",),
     "WARNING": ("alembic", "mlflow", "matplotlib", "django.utils.autoreload", "django.db.backends", "urllib3"),
     "INFO": ("django", "celery.pool", "celery.concurrency", "celery.utils.functional", "kombu", "amqp", "redis"),
 }

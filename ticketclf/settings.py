@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
-from ticketclf import logs, look
+from ticketclf import logs, look, policies
 from ticketclf.environment import BadVariable, read
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -95,8 +96,10 @@ BEHIND_PROXY = read("BEHIND_PROXY")
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
-SECURE_REFERRER_POLICY = "same-origin"
+SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": policies.OURS}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; also the largest body of the API
+IMPORT_MAX_MEGABYTES = read("IMPORT_MAX_MEGABYTES")  # of a file for /imports: it is no part of such a body
 
 # --- Applications ---------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -115,18 +118,24 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "django_prometheus",
+    "axes",
+    "csp",
 ]
 MIDDLEWARE = [
     "classifier.requests.RequestMiddleware",  # outermost: it measures and counts what every other layer answers
     "classifier.requests.MeasuredBefore",
     "django.middleware.security.SecurityMiddleware",
+    "ticketclf.policies.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "classifier.signing_in.staying_signed_in",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+    "classifier.requests.LocalTimeMiddleware",
     "classifier.requests.MeasuredAfter",
 ]
 ROOT_URLCONF = "ticketclf.urls"
@@ -155,15 +164,24 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # --- People ---------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "classifier.User"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "sign_in"
+LOGIN_REDIRECT_URL = "overview"
+SESSION_COOKIE_AGE = 12 * 3600  # seconds after the last request (classifier.signing_in.staying_signed_in)
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "classifier.lockout.LockoutHandler"
+AXES_FAILURE_LIMIT = read("SIGN_IN_FAILURES")
+AXES_COOLOFF_TIME = timedelta(minutes=read("SIGN_IN_LOCKOUT_MINUTES"))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "classifier.lockout.address_of"
+AXES_LOCKOUT_CALLABLE = "classifier.lockout.refuse"
+AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
+# A try during the lock does not make it longer, and is not counted; the admin's page is ours.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True

@@ -6,9 +6,9 @@ ModelVersion's page stands in mlops/admin, because only `mlops` may change a ver
 from django.contrib import admin
 from django.http import Http404, HttpRequest
 
-from classifier.admin import access, answers, people, tickets
+from classifier.admin import access, answers, doors, history, people, tickets
 
-__all__ = ["access", "answers", "people", "tickets"]
+__all__ = ["access", "answers", "doors", "history", "people", "tickets"]
 
 
 def no_search(_request: HttpRequest) -> None:

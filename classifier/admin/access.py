@@ -35,8 +35,9 @@ MAY = {
 
 
 class KeyForm(forms.ModelForm):
-    """A key's name, what it may do and until when."""
+    """A key's name, what it may do and until when. It is offered the scopes that its maker has, and no more."""
 
+    offered: ClassVar[list[str]] = []  # set anew for each request: ApiKeyAdmin.get_form
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, f"{scope.value}: {words}") for scope, words in MAY.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -47,6 +48,13 @@ class KeyForm(forms.ModelForm):
         model = ApiKey
         fields = ("name", "scopes", "expiry_date")
         help_texts: ClassVar = {"name": "Who or what uses it.", "expiry_date": "Empty: it holds until it is revoked."}
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        field = self.fields.get("scopes")  # a revoked key's form has none
+        if field is not None:
+            kept = self.instance.scopes  # another's key may keep what it has
+            field.choices = [choice for choice in field.choices if choice[0] in (*self.offered, *kept)]
 
 
 class KeyState(admin.SimpleListFilter):
@@ -108,6 +116,11 @@ class ApiKeyAdmin(CarefulAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not getattr(obj, "revoked", False)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **named: Any) -> type[KeyForm]:
+        form = super().get_form(request, obj, change, **named)  # a class of its own for each request
+        form.offered = [scope for scope in Scope.values if request.user.has_perm(f"classifier.scope_{scope}")]
+        return form
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         if obj is None:

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin, bounded, number_in
-from classifier.admin.cells import decision_in_words, done_by, excerpt, link, moment, paragraph, share
+from classifier.admin.cells import certainty, decision_in_words, done_by, excerpt, link, moment, paragraph, share
+from classifier.admin.filters import OfCategory, OfVersion
 from classifier.models import Label, ModelVersion, Prediction, Ticket
 
 created = moment("created_at", "created")
@@ -69,7 +70,7 @@ class LabelAdmin(OfTicketAdmin):
 
     empty = "No label yet. Set one on a ticket's page, or import labelled tickets with manage.py import_tickets FILE."
     list_display = ("category", "number", "beginning", "from_source", "who", created, ended)
-    list_filter = (Standing, "source", "category", "created_at")
+    list_filter = (Standing, "source", OfCategory, "created_at")
     list_select_related = ("category", "by", "key", "ticket")
     fields = ("category", "number", "whole", "from_source", "who", created, ended)
 
@@ -82,28 +83,13 @@ class LabelAdmin(OfTicketAdmin):
         return done_by(label)
 
 
-class AnsweredBy(admin.SimpleListFilter):
-    """By the version. Django's own filter would read every version whole, scores and all, to name it."""
-
-    title = "version"
-    parameter_name = "version"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(number), f"version {number}") for number in ModelVersion.objects.values_list("number", flat=True)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() is None:
-            return queryset
-        return queryset.filter(version__number=number_in(self.value()))
-
-
 @admin.register(Prediction)
 class PredictionAdmin(OfTicketAdmin):
     """What versions answered."""
 
     empty = "No prediction yet. Ask for a ticket's category at /api/predict."
     list_display = ("category", "certainty", "decided", "number", "beginning", "answered_by", created)
-    list_filter = ("decision", "reason", "category", AnsweredBy, "is_demo", "created_at")
+    list_filter = ("decision", "reason", OfCategory, OfVersion, "is_demo", "created_at")
     fields = (
         "category",
         "certainty",
@@ -124,7 +110,7 @@ class PredictionAdmin(OfTicketAdmin):
 
     @display(description="confidence")
     def certainty(self, prediction: Prediction) -> str:
-        return share(prediction.confidence)
+        return certainty(prediction.confidence)
 
     @display(description="decision", label=DECISION_COLOURS)
     def decided(self, prediction: Prediction) -> tuple[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
-from django.db.models import CASCADE, PROTECT, DateField, Model, QuerySet
+from django.db.models import CASCADE, PROTECT, DateField, DateTimeField, Model, QuerySet
 from django.db.models.deletion import get_candidate_relations_to_delete
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -75,6 +77,10 @@ def number_in(search: str) -> int | None:
 class CarefulList(ChangeList):
     """A list of rows without their heavy columns, whose heading counts only what was searched out."""
 
+    def __init__(self, request: HttpRequest, *given: Any, **named: Any) -> None:
+        super().__init__(request, *given, **named)
+        self.title = capfirst(self.opts.verbose_name_plural)  # Django says "Select ticket to change"
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
         return self.model_admin.for_list(super().get_queryset(request, exclude_parameters))
 
@@ -89,6 +95,7 @@ class CarefulAdmin(ModelAdmin):
 
     empty = "Nothing yet."  # what an empty page says, and what to do next
 
+    counted: tuple[str, str] | None = None  # one row and many, where the model's own names cannot be counted
     list_per_page = 50
     list_max_show_all = 50
     paginator = CountingPaginator
@@ -146,6 +153,13 @@ class CarefulAdmin(ModelAdmin):
         if context.get("original") is not None:
             context["sheet"] = self.sheet(context["original"])
         return super().render_change_form(request, context, *given, **named)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **named: Any) -> Any:
+        """Says at a time that is typed which zone it is meant in."""
+        field = super().formfield_for_dbfield(db_field, request, **named)
+        if field is not None and isinstance(db_field, DateTimeField):
+            field.help_text = f"{field.help_text} Times here are {settings.DISPLAY_TIME_ZONE}.".strip()
+        return field
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
         """Counts what hangs on the rows, where Django would load and list every one of 100,000 predictions.

@@ -12,10 +12,11 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from classifier.models import Label, doer
-from classifier.wording import NOTHING, excerpt, figure, local, share
+from classifier.wording import NOTHING, certainty, excerpt, figure, local, share
 
 __all__ = [
     "NOTHING",
+    "certainty",
     "code",
     "decision_in_words",
     "done_by",

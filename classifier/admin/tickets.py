@@ -15,7 +15,18 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from classifier import labelling
 from classifier.admin.base import CarefulAdmin, Deletion, bounded, number_in
-from classifier.admin.cells import NOTHING, decision_in_words, done_by, excerpt, link, moment, paragraph, share, when
+from classifier.admin.cells import (
+    NOTHING,
+    certainty,
+    decision_in_words,
+    done_by,
+    excerpt,
+    link,
+    moment,
+    paragraph,
+    when,
+)
+from classifier.admin.filters import OfCategory
 from classifier.admin.sheets import Sheet, Table
 from classifier.models import Category, Label, Prediction, Ticket
 
@@ -56,22 +67,17 @@ class CategoryAdmin(CarefulAdmin):
         return rows, goes, permissions, [*stays, "Retire it instead: switch off “Active”."] if stays else []
 
 
-class LabelledAs(admin.SimpleListFilter):
+class LabelledAs(OfCategory):
     """By the current label: none, or one of the categories."""
 
-    title = "label"
-    parameter_name = "label"
+    title = parameter_name = "label"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("none", "Not labelled"), *((slug, slug) for slug in Category.objects.values_list("slug", flat=True))]
+        return [("none", "Not labelled"), *super().lookups(request, model_admin)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() is None:
-            return queryset
+    def narrowed(self, rows: QuerySet, name: str) -> QuerySet:
         current = Label.objects.current().filter(ticket=OuterRef("pk"))
-        if self.value() == "none":
-            return queryset.filter(~Exists(current))
-        return queryset.filter(Exists(current.filter(category__slug=self.value())))
+        return rows.filter(~Exists(current) if name == "none" else Exists(current.filter(category__slug=name)))
 
 
 class LabelForm(forms.ModelForm):
@@ -184,7 +190,7 @@ class TicketAdmin(CarefulAdmin):
         if not ticket.newest_predictions:
             return NOTHING
         newest = ticket.newest_predictions[0]
-        return f"{newest.category.slug} {share(newest.confidence)}".replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{newest.category.slug} {certainty(newest.confidence)}".replace(" ", "\N{NO-BREAK SPACE}")
 
     @display(description="from")
     def origin(self, ticket: Ticket) -> str:
@@ -258,7 +264,7 @@ def predicted_of(ticket: Ticket) -> Table:
         title="Predictions",
         headers=("Category", "Confidence", "Decision", "Version", "Given"),
         rows=[
-            (row.category, share(row.confidence), decision_in_words(row), link(row.version), when(row.created_at))
+            (row.category, certainty(row.confidence), decision_in_words(row), link(row.version), when(row.created_at))
             for row in answers
         ],
         note="What versions answered, newest first.",

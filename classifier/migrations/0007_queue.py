@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('classifier', '0004_pages'),
+        ('classifier', '0006_names'),
     ]
 
     operations = [

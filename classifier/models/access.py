@@ -100,6 +100,7 @@ class ApiRequest(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name = "API request"
 
     def __str__(self) -> str:
         return f"{self.method} {self.route} {self.status}"
@@ -116,6 +117,7 @@ class IdempotentAnswer(models.Model):
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = "answer to a repeatable call", "answers to repeatable calls"
         constraints = [
             models.UniqueConstraint(fields=["key", "idempotency_key"], name="idempotent_answer_once_per_key"),
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="idempotent_answer_once_per_user"),
@@ -150,6 +152,7 @@ class RefusalMinute(models.Model):
     objects = RefusalMinuteManager()
 
     class Meta:
+        verbose_name, verbose_name_plural = "minute of refusals", "minutes of refusals"
         constraints = [models.UniqueConstraint(fields=["minute", "code"], name="refusal_minute_once_per_code")]
 
     def __str__(self) -> str:

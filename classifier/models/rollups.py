@@ -33,6 +33,7 @@ class RequestRollup(models.Model):
     latencies = models.JSONField(default=dict, help_text="Calls by the number of their latency's bucket.")
 
     class Meta:
+        verbose_name, verbose_name_plural = "count of requests", "counts of requests"
         constraints = [
             models.UniqueConstraint(
                 fields=["grain", "starts_at", "is_demo", "route", "status"], name="request_rollup_once"
@@ -57,6 +58,7 @@ class AnswerRollup(models.Model):
     confidence_sum = models.FloatField(help_text="Of its answers; divided by count, their mean confidence.")
 
     class Meta:
+        verbose_name, verbose_name_plural = "count of answers", "counts of answers"
         constraints = [
             models.UniqueConstraint(
                 fields=["grain", "starts_at", "is_demo", "version", "category", "decision"], name="answer_rollup_once"
@@ -75,6 +77,7 @@ class RolledUp(models.Model):
     until = models.DateTimeField()
 
     class Meta:
+        verbose_name = verbose_name_plural = "end of the counts"
         constraints = [models.CheckConstraint(condition=Q(id=1), name="rolled_up_is_one_row")]
 
     def __str__(self) -> str:

@@ -80,7 +80,7 @@ class Ticket(models.Model):
 
     class Source(models.TextChoices):
         IMPORT = "import"
-        API = "api"
+        API = "api", "API"
         PAGE = "page"
 
     text = models.TextField()
@@ -138,6 +138,9 @@ class TicketBand(models.Model):
     ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="bands")
     band = models.BigIntegerField(db_index=True)
 
+    class Meta:
+        verbose_name, verbose_name_plural = "mark of a near-duplicate", "marks of near-duplicates"
+
     def __str__(self) -> str:
         return f"{self.band} of ticket {self.ticket_id}"
 
@@ -157,7 +160,7 @@ class Label(models.Model):
     class Source(models.TextChoices):
         IMPORT = "import"
         AGENT = "agent"
-        API = "api"
+        API = "api", "API"
         REVIEWER = "reviewer"
 
     CONFIRMED = (Source.IMPORT, Source.AGENT, Source.REVIEWER)  # a person stands behind these

@@ -20,6 +20,9 @@ class ModelArtifact(models.Model):
     n_bytes = models.BigIntegerField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    class Meta:
+        verbose_name = "model file"
+
     def __str__(self) -> str:
         return self.sha256[:12]
 
@@ -76,6 +79,7 @@ class ModelVersion(models.Model):
 
     class Meta:
         ordering = ("-number",)
+        verbose_name = "version"
         constraints = [
             models.UniqueConstraint(
                 fields=["status"], condition=Q(status="production"), name="model_version_one_in_production"

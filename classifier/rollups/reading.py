@@ -69,7 +69,8 @@ def requests(
     where = {"is_demo": is_demo} if route is None else {"is_demo": is_demo, "route": route}
     window = _window(since, until, grain=grain)
     found = rolled_requests(RequestRollup.objects.filter(window.rolled, **where), grain=grain)
-    add_requests(found, raw_requests(window.raw_since, window.until, grain=grain, where=where).items())
+    for key, latencies in raw_requests(window.raw_since, window.until, grain=grain, where=where).items():
+        add_requests(found, key, latencies)
     return [
         RequestCounts(starts_at, path, status, sum(latencies.values()), latencies)
         for (starts_at, _, path, status), latencies in sorted(found.items())
@@ -90,7 +91,8 @@ def answers(
     where = {name: value for name, value in asked.items() if value is not None}
     window = _window(since, until, grain=grain)
     found = rolled_answers(AnswerRollup.objects.filter(window.rolled, **where), grain=grain)
-    add_answers(found, raw_answers(window.raw_since, window.until, grain=grain, where=where).items())
+    for key, more in raw_answers(window.raw_since, window.until, grain=grain, where=where).items():
+        add_answers(found, key, more)
     return [
         AnswerCounts(starts_at, version, category, decision, count, confidence)
         for (starts_at, _, version, category, decision), (count, confidence) in sorted(found.items())

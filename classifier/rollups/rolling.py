@@ -19,6 +19,7 @@ from classifier.rollups.counting import (
     ANSWER_KEY,
     REQUEST_KEY,
     SPANS,
+    as_columns,
     ceil,
     floor,
     raw_answers,
@@ -131,7 +132,7 @@ def _write_requests(since: datetime, until: datetime, *, where: dict[str, Any]) 
                     starts_at=starts_at,
                     **dict(zip(REQUEST_KEY, key, strict=True)),
                     count=sum(latencies.values()),
-                    latencies={str(bucket): count for bucket, count in sorted(latencies.items())},
+                    latencies=as_columns(latencies),
                 )
                 for (starts_at, *key), latencies in counted.items()
             ),

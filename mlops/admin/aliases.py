@@ -24,6 +24,7 @@ class AliasMoveAdmin(FactAdmin):
     """Each move of the alias that we made, found or undid, the newest first."""
 
     empty = "The alias has not moved yet. It follows the first promotion, or run manage.py reconcile."
+    counted = ("move", "moves")
     list_display = (moment("created_at", "time"), "answer", "came_from", "stands_on", "why", "promoted")
     list_filter = ("decision", "created_at")
     search_fields = ("words",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin
@@ -12,6 +13,8 @@ from classifier.admin.cells import NOTHING, code, excerpt, figure, link, listing
 from classifier.admin.sheets import Sheet
 from classifier.models import ModelVersion, doer
 from mlops.admin import reports
+from mlops.admin.live import LiveAdmin, steps_taken
+from mlops.admin.slots import seconds_between
 from mlops.admin.steering import StartsRuns
 from mlops.models import MOST_ATTEMPTS, Dataset, TrainingRun
 
@@ -28,10 +31,11 @@ HEAVY_OF_DATASET = ("dataset__members", "dataset__counts")
 
 
 @admin.register(TrainingRun)
-class TrainingRunAdmin(StartsRuns, FactAdmin):
+class TrainingRunAdmin(StartsRuns, LiveAdmin, FactAdmin):
     """Each attempt to make a version: who asked for it, where it is, what came of it."""
 
     empty = "No training yet. Start one above, or with manage.py train."
+    at_work = (TrainingRun.Status.QUEUED, TrainingRun.Status.RUNNING)
     list_display = ("name", "standing", "started", "recipe", "made", "came_of_it", "took", created)
     list_filter = ("status", "trigger", "recipe", "created_at")
     search_fields = ("outcome", "mlflow_run_id", "version__number__exact")
@@ -111,9 +115,8 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
 
     @display(description="seconds")
     def took(self, run: TrainingRun) -> str:
-        if run.started_at is None or run.ended_at is None:
-            return NOTHING
-        return figure((run.ended_at - run.started_at).total_seconds(), 1)
+        ended = timezone.now() if run.status == TrainingRun.Status.RUNNING else run.ended_at
+        return seconds_between(run.started_at, ended)
 
     @display(description="log")
     def whole_log(self, run: TrainingRun) -> str:
@@ -126,7 +129,9 @@ class TrainingRunAdmin(StartsRuns, FactAdmin):
     def sheet(self, row: TrainingRun) -> Sheet:
         verdict = (reports.rules(row.verdict),) if row.verdict else ()
         scores = (reports.splits(row.metrics), reports.settings_table(row.parameters))
-        tables = (*verdict, reports.findings(row.validation), *scores)
+        steps = steps_taken(row.steps, ended_at=row.ended_at, now=timezone.now())
+        found = reports.findings(row.validation)
+        tables = (steps, found) if row.status in self.at_work else (*verdict, found, steps, *scores)
         return Sheet(figures=reports.headline(row.metrics.get("test", {})), tables=tables)
 
 

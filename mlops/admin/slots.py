@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -15,23 +14,24 @@ from unfold.decorators import display
 
 from classifier.admin.base import FactAdmin
 from classifier.admin.cells import NOTHING, code, excerpt, figure, link, moment, paragraph
+from classifier.admin.filters import ByRowFilter
 from mlops.models import Slot
 
 due = moment("due_at", "due", to_the_second=True)  # two moments of the heartbeat are in a minute
 COLOURS = {"done": "success", "failed": "danger", "not sent": "danger", "running": "info", "sent": "info"}
 
 
-class OfSchedule(admin.SimpleListFilter):
+class OfSchedule(ByRowFilter):
     """By the schedule, of those that there are: naming all that there ever were reads the whole log."""
 
     title = "schedule"
     parameter_name = "name"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in PeriodicTask.objects.order_by("name").values_list("name", flat=True)]
+    def names(self) -> QuerySet[Any, Any]:
+        return PeriodicTask.objects.order_by("name").values_list("name", flat=True)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset if self.value() is None else queryset.filter(name=self.value())
+    def narrowed(self, rows: QuerySet, name: str) -> QuerySet:
+        return rows.filter(name=name)
 
 
 @admin.register(Slot)
@@ -39,6 +39,7 @@ class SlotAdmin(FactAdmin):
     """Each moment at which a schedule was due, the newest first, and what came of it."""
 
     empty = "No schedule was due yet. They are followed while beat runs: manage.py up starts it."
+    counted = ("line", "lines")
     list_display = (due, "named", "standing", "came_of_it", "took")
     list_display_links = (due,)
     list_filter = (OfSchedule, "status", "due_at")

@@ -11,6 +11,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.http import urlencode
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanWidget
@@ -66,8 +67,8 @@ class ModelVersionAdmin(FactAdmin):
         (None, {"fields": ("standing", "recipe", created, "made_by", "answers", "in_mlflow")}),
         ("Its files", {"fields": ("digest", "size", "mlflow_run"), "classes": ("collapse",)}),
     )
-    actions = ("promote_chosen",)
-    actions_detail = ("promote",)
+    actions = ("promote_chosen", "compare_chosen")
+    actions_detail = ("promote", "compare")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         # The database picks the numbers out: the scores are 100 kB of JSON a version at 77 categories.
@@ -156,6 +157,30 @@ class ModelVersionAdmin(FactAdmin):
         messages.warning(request, "One version answers at a time. Choose one, then promote it.")
         return None
 
+    def has_compare_permission(self, request: HttpRequest, _object_id: Any = None) -> bool:
+        return request.user.has_perm(f"classifier.scope_{Scope.READ}")  # as the page does that compares
+
+    @admin.action(description="Compare two", permissions=["compare"])
+    def compare_chosen(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        """From the list to the page that sets two versions side by side, the newer one first."""
+        chosen = list(queryset.order_by("-number").values_list("number", flat=True)[:3])
+        if len(chosen) == 2:
+            return HttpResponseRedirect(side_by_side(*chosen))
+        messages.warning(request, "Two versions are compared. Choose two, then compare them.")
+        return None
+
+    @action(description="Compare with production", url_path="compare", permissions=["compare"], icon="compare_arrows")
+    def compare(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """From the version to the page that sets it beside the one that answers."""
+        version = self.get_object(request, object_id)
+        if version is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        there = ModelVersion.objects.in_production().values_list("number", flat=True).first()
+        if there is not None:
+            return HttpResponseRedirect(side_by_side(version.number, there))
+        messages.warning(request, "No version is in production, so there is nothing to compare it with.")
+        return HttpResponseRedirect(reverse("admin:classifier_modelversion_change", args=[version.pk]))
+
     @action(
         description="Promote to production",
         url_path="promote",
@@ -199,6 +224,11 @@ class ModelVersionAdmin(FactAdmin):
             button=f"Promote {version}",
             back=reverse("admin:classifier_modelversion_change", args=[version.pk]),
         )
+
+
+def side_by_side(version: int, against: int) -> str:
+    """Where two versions stand side by side, by their numbers."""
+    return f"{reverse('quality')}?{urlencode({'version': version, 'against': against})}"
 
 
 @admin.register(Promotion)

@@ -117,6 +117,18 @@ def ticks_to(highest: float, text: Callable[[float], str], *, whole: bool = Fals
     return [Tick(round(step * place, 10), text(round(step * place, 10))) for place in range(n + 1)]
 
 
+def ticks_between(lowest: float, highest: float, text: Callable[[float], str]) -> list[Tick]:
+    """Round ticks around 0 that hold both values, for differences that may fall below nothing.
+
+    >>> [tick.text for tick in ticks_between(-0.01, 0.05, "{:.2f}".format)]
+    ['-0.02', '0.00', '0.02', '0.04', '0.06']
+    """
+    low, high = min(0.0, lowest), max(0.0, highest)
+    step = _round_step((high - low) / N_TICKS) if high > low else 1.0
+    first, last = math.floor(low / step + 1e-9), max(1, math.ceil(high / step - 1e-9))
+    return [Tick(round(step * place, 10), text(round(step * place, 10))) for place in range(first, last + 1)]
+
+
 def _round_step(step: float) -> float:
     """The next of 1, 2, 2.5, 5 and 10 times a power of ten that is not below the step."""
     power = 10.0 ** math.floor(math.log10(step))

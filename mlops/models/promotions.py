@@ -94,6 +94,7 @@ class AliasMove(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name, verbose_name_plural = "move of MLflow's alias", "MLflow alias"
 
     def __str__(self) -> str:
         return f"alias {self.decision}"

@@ -65,7 +65,7 @@ class TrainingRun(models.Model):
 
     class Trigger(models.TextChoices):
         COMMAND = "command"
-        API = "api"
+        API = "api", "API"
         ADMIN = "admin"
         SCHEDULE = "schedule"
         LABELS = "labels"

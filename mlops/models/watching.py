@@ -158,6 +158,7 @@ class RetrainDecision(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name = "retraining decision"
         constraints = [
             models.CheckConstraint(condition=~Q(words=""), name="retrain_decision_has_words"),
             models.CheckConstraint(
@@ -201,6 +202,7 @@ class Slot(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        verbose_name, verbose_name_plural = "line of the schedule log", "schedule log"
         constraints = [
             models.UniqueConstraint(fields=["name", "due_at"], name="slot_once_per_schedule"),
             models.CheckConstraint(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.conf import settings
@@ -78,6 +79,7 @@ def make_version(there: Places, *, seed: int, now: datetime) -> ModelVersion:
             parameters={"seed": seed, "target_precision": thresholds.target, MADE: list(there.made)},
             thresholds=thresholds.as_dict(),
             validation_answers=held.as_dict(),
+            test_answers=_told(test),
             created_at=now,
         )
 
@@ -97,6 +99,16 @@ def _answer(rng: np.random.Generator, slugs: Sequence[str]) -> Answered:
     np.put_along_axis(table, columns, rest, axis=1)
     np.put_along_axis(table, guess[:, None], confidence[:, None], axis=1)
     return Answered([slugs[index] for index in truth.tolist()], [slugs[index] for index in guess.tolist()], table)
+
+
+def _told(answered: Answered) -> dict[str, list[Any]]:
+    """The answers as a training keeps them; they are about no ticket, so the ids are null."""
+    return {
+        "ticket_ids": [None] * len(answered.truth),
+        "truth": answered.truth,
+        "guess": answered.guess,
+        "confidence": answered.probabilities.max(axis=1).round(6).tolist(),
+    }
 
 
 def _score(answered: Answered, slugs: Sequence[str]) -> Scores:

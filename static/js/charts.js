@@ -10,6 +10,11 @@ function colours() {
   return Object.fromEntries(names.map((name) => [name, read(name)]));
 }
 
+// A value without neighbours makes no line, so it is a dot.
+function isAlone(values, index) {
+  return (values[index - 1] ?? null) === null && (values[index + 1] ?? null) === null;
+}
+
 function dataset(series, colour) {
   const isBar = series.kind === "bar";
   const tone = (isBar && colour[`fill-${series.tone}`]) || colour[series.tone];
@@ -23,7 +28,7 @@ function dataset(series, colour) {
     borderWidth: isBar ? 0 : 2,
     borderDash: series.kind === "dashes" ? [6, 4] : [],
     borderRadius: isBar ? 2 : 0,
-    pointRadius: 0,
+    pointRadius: (point) => (!isBar && isAlone(series.values, point.dataIndex) ? 3 : 0),
     pointHoverRadius: 4,
     maxBarThickness: 56,
     order: isBar ? 1 : 0,

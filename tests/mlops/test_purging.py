@@ -251,9 +251,9 @@ def test_a_batch_takes_as_few_queries_for_many_rows_as_for_few(django_assert_num
         old_ticket()
         old_request()
 
-    # A look for each of seven kinds and at what is rolled up, and one for what comes after texts and requests; their
+    # A look for each of eight kinds and at what is rolled up, and one for what comes after texts and requests; their
     # transactions; an update of texts, and of requests two statements.
-    with django_assert_num_queries(7 + 1 + 2 + 2 * 2 + 1 + 2):
+    with django_assert_num_queries(8 + 1 + 2 + 2 * 2 + 1 + 2):
         run()
 
 

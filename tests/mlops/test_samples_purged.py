@@ -64,8 +64,8 @@ def test_purge_removes_what_was_made_up_and_nothing_else() -> None:
 
     assert counts() == before
     assert done.removed == {
-        "predictions": 20, "requests": 20, "request_rollups": 0, "answer_rollups": 0, "tickets": 20, "drift_snapshots": 1,
-        "versions": 1, "categories": 0,
+        "predictions": 20, "requests": 20, "request_rollups": 0, "answer_rollups": 0, "tickets": 20,
+        "drift_snapshots": 1, "versions": 1, "categories": 0,
     }  # fmt: skip
     assert (done.labels, done.kept) == (0, {})
 

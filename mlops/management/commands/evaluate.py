@@ -61,7 +61,8 @@ class Command(TicketclfCommand):
         "version in production, else the newest candidate, unless --version, --mlflow-run-id or --model-dir names "
         "another. Without --split it takes all tickets that the version was made with, marked as including training "
         "rows; a bare --split means test, the only split that no version has seen: its numbers are those that training "
-        "stored. Intervals are of 95 %, by bootstrap over the tickets."
+        "stored, and a version of before the page Model quality then keeps what it said of each ticket, which that "
+        "page shows. Intervals are of 95 %, by bootstrap over the tickets."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
@@ -119,6 +120,7 @@ class Command(TicketclfCommand):
         except OSError as error:
             raise BadUsage(f"--output must be a folder that can be written; {folder}: {error.strerror}.") from error
         found = scores.as_dict()
+        kept = _restore(chosen, split)
         gone = f"{asked.left_out:,} left out: {UNUSABLE if data is not None else GONE}"
         self.say(
             *([chosen.origin] if chosen.origin else []),
@@ -130,8 +132,21 @@ class Command(TicketclfCommand):
             *([gone] if asked.left_out else []),
             *(f"Warning: {words}" for words in chosen.warnings),
             *(f"Wrote {path}" for path in files),
+            *([kept] if kept else []),
         )
         self.print_json({**about, **found, "files": [str(path) for path in files]})
+
+
+def _restore(chosen: Chosen, split: str | None) -> str:
+    """Has a version of before test answers were kept keep them, and says so; empty where nothing is lacking."""
+    version = chosen.version
+    if version is None or split != "test" or version.test_answers:
+        return ""
+    try:
+        n = evaluation.restore_test_answers(version)
+    except evaluation.NothingToScore as error:
+        return f"Its answers are not kept for the page Model quality: {error}"
+    return f"Kept what it said of {n:,} test tickets, for the page Model quality."
 
 
 def _about(chosen: Chosen, asked: Asked) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from mlops import purging
 class Command(TicketclfCommand):
     help = (
         "Removes what is older than TEXT_RETENTION_DAYS and REQUEST_RETENTION_DAYS, as beat does each night: texts of "
-        "tickets that nobody labelled, API requests, minutes of refused calls; answers that were kept for a "
-        "repeated call (24 hours) lines of the schedule log (7 days) and counts by minute (8 days; those by hour stay). Predictions stay, with their figures. It may "
-        "be stopped at any time; the next one goes on."
+        "tickets that nobody labelled, API requests, minutes of refused calls; answers that were kept for a repeated "
+        "call (24 hours), lines of the schedule log and uploaded files of imports (7 days) and counts by minute (8 "
+        "days; those by hour stay). Predictions stay, with their figures. It may be stopped at any time; the next one "
+        "goes on."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
