@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 
 from classifier.labelling import AlreadyLabelled, TextRemoved, set_label
+from classifier.lining_up import bring_back
 from classifier.models import Category, Label, Ticket, User
 from classifier.waiting import MOST_ALIKE, near_to
 
@@ -77,6 +78,7 @@ def take_back(label: Label, *, now: datetime) -> Label | None:
         before = Label.objects.filter(ticket=label.ticket_id, pk__lt=label.pk).order_by("-pk").first()
         # One that was taken back itself ended before this label began, and stays ended.
         if before is None or before.ended_at != max(label.created_at, before.created_at):
+            bring_back([label.ticket_id])
             return None
         return Label.objects.create(
             ticket_id=label.ticket_id,

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Exists, OuterRef, QuerySet
 
+from classifier.lining_up import catch_up
 from classifier.ml.text import groups, near
-from classifier.models import Category, Claim, Label, ModelVersion, Prediction, Ticket, User
+from classifier.models import Category, Claim, Label, ModelVersion, Prediction, Ticket, User, Waiting
 
 CANDIDATES = 300  # tickets that are looked at for the next one: enough to fold, and read in milliseconds
 COUNTED = 1000  # beyond it nobody needs to know how many wait, and counting a hundred thousand takes a second
@@ -57,33 +58,31 @@ class Reader:
     skipped: Sequence[int] = field(default=())
 
 
-def waiting(wanted: Wanted) -> QuerySet[Prediction]:
-    """What was guessed of each ticket that waits: a real one without a label, with its text and an answer.
-
-    Of several answers the newest of the version in production counts, else the newest of any. Those that were sent to
-    review come first, then the least certain.
-    """
-    production = ModelVersion.objects.in_production().values_list("pk", flat=True).first() or 0
-    others = Prediction.objects.filter(ticket=OuterRef("ticket"), is_demo=False)
-    newer = Q(pk__gt=OuterRef("pk"))
-    # Conditions inside a CASE, which Postgres tries row by row along the index until it has enough. As plain ones it
-    # makes anti-joins of them, thinks that next to nothing passes, and sorts a million rows.
-    is_waiting = Case(
-        When(Exists(Label.objects.current().filter(ticket=OuterRef("ticket"))), then=Value(False)),
-        When(Q(version=production) & Exists(others.filter(newer, version=production)), then=Value(False)),
-        When(~Q(version=production) & Exists(others.filter(newer | Q(version=production))), then=Value(False)),
-        default=Value(True),
-    )
-    rows = Prediction.objects.alias(is_waiting=is_waiting).filter(
-        is_waiting=True, is_demo=False, ticket__is_demo=False, ticket__text_removed_at=None
-    )
+def waiting(wanted: Wanted) -> QuerySet[Waiting]:
+    """The tickets that are lined up: those that were sent to review first, then the least certain."""
+    rows = Waiting.objects.all()
     if wanted.category is not None:
         rows = rows.filter(category=wanted.category)
     if wanted.version is not None:
         rows = rows.filter(version=wanted.version)
     if wanted.reason:
         rows = rows.filter(decision=Prediction.Decision.REVIEW, reason=wanted.reason)
-    return rows.order_by("-decision", "confidence", "pk")
+    return rows
+
+
+def first_of(rows: QuerySet[Waiting], *, limit: int) -> list[tuple[int, int]]:
+    """The first rows that do wait, as (ticket, prediction).
+
+    Whatever was labelled since, or lost its text, is met here and taken out of the line, so that each is met once.
+    """
+    has_label = Exists(Label.objects.current().filter(ticket=OuterRef("ticket")))
+    while True:
+        found = list(rows.values_list("ticket", "prediction", has_label, "ticket__text_removed_at")[:limit])
+        done = [ticket for ticket, _, is_labelled, removed_at in found if is_labelled or removed_at]
+        if done:
+            Waiting.objects.filter(ticket__in=done).delete()
+        if len(done) < len(found) or not found:
+            return [(ticket, prediction) for ticket, prediction, *is_done in found if not any(is_done)]
 
 
 def look(wanted: Wanted, reader: Reader, *, now: datetime, ticket_id: int | None = None) -> Next:
@@ -91,18 +90,18 @@ def look(wanted: Wanted, reader: Reader, *, now: datetime, ticket_id: int | None
 
     ticket_id: of one that is shown before all others, if it waits.
     """
+    catch_up(now)
     rows = waiting(wanted)
-    pairs = list(rows.exclude(ticket__in=reader.skipped).values_list("pk", "ticket")[: COUNTED + 1])
-    n_waiting = len(pairs)
+    pairs = first_of(rows.exclude(ticket__in=reader.skipped), limit=COUNTED + 1)
     is_again = not pairs and bool(reader.skipped)
     if is_again:
-        pairs = list(rows.filter(ticket__in=reader.skipped).values_list("pk", "ticket"))
-        pairs.sort(key=lambda pair: reader.skipped.index(pair[1]))
-        n_waiting = len(pairs)
+        pairs = first_of(rows.filter(ticket__in=reader.skipped), limit=COUNTED + 1)
+        pairs.sort(key=lambda pair: reader.skipped.index(pair[0]))
+    n_waiting = len(pairs)
     if ticket_id is not None:
-        asked = waiting(Wanted()).filter(ticket=ticket_id).values_list("pk", "ticket")
-        pairs = [*asked, *(pair for pair in pairs if pair[1] != ticket_id)]
-    folds = folded(_read([pk for pk, _ in pairs[:CANDIDATES]]))
+        asked = first_of(Waiting.objects.filter(ticket=ticket_id), limit=1)
+        pairs = [*asked, *(pair for pair in pairs if pair[0] != ticket_id)]
+    folds = folded(_read([prediction for _, prediction in pairs[:CANDIDATES]]))
     if not folds:
         return Next(None, n_waiting=0)
     fold = _free(folds, reader.by, now=now, ticket_id=ticket_id)

@@ -1,7 +1,7 @@
 """The rows of `classifier`, by what they are about: tickets, model versions, and who may ask."""
 
 from classifier.models.access import ApiKey, ApiRequest, IdempotentAnswer, RefusalMinute, Scope, User, doer
-from classifier.models.claims import Claim
+from classifier.models.queue import Claim, LinedUp, Waiting
 from classifier.models.rollups import AnswerRollup, Grain, RequestRollup, RolledUp
 from classifier.models.tickets import Category, Label, Prediction, Split, Ticket, TicketBand
 from classifier.models.versions import ModelArtifact, ModelVersion
@@ -15,6 +15,7 @@ __all__ = [
     "Grain",
     "IdempotentAnswer",
     "Label",
+    "LinedUp",
     "ModelArtifact",
     "ModelVersion",
     "Prediction",
@@ -26,5 +27,6 @@ __all__ = [
     "Ticket",
     "TicketBand",
     "User",
+    "Waiting",
     "doer",
 ]

@@ -239,15 +239,7 @@ class Prediction(models.Model):
             ),
         ]
         # A version's newest predictions, which a drift snapshot reads, among a million of older ones.
-        # The least certain ones, those for review first (by the alphabet), which the label queue reads from its head.
-        indexes = [
-            models.Index(fields=["version", "-id"], name="prediction_by_version"),
-            models.Index(
-                fields=["-decision", "confidence", "id"],
-                condition=Q(is_demo=False),
-                name="prediction_least_certain",
-            ),
-        ]
+        indexes = [models.Index(fields=["version", "-id"], name="prediction_by_version")]
 
     def __str__(self) -> str:
         return f"Prediction {self.pk}"

@@ -43,9 +43,8 @@ def reason_in_words(reason: str) -> str:
     return REASONS[Prediction.Reason(reason)]
 
 
-def choices(*, guess: str = "") -> list[Choice]:
-    """The active categories in the order of their slugs, so that a key keeps its category. guess: the model's slug."""
-    rows: Iterable[Category] = Category.objects.active()
+def choices(categories: Iterable[Category], *, guess: str = "") -> list[Choice]:
+    """The active ones of the categories in their order, so that a key keeps its category. guess: the model's slug."""
     return [
         Choice(
             slug=category.slug,
@@ -54,5 +53,5 @@ def choices(*, guess: str = "") -> list[Choice]:
             key=KEYS[place : place + 1],
             is_guess=category.slug == guess,
         )
-        for place, category in enumerate(rows)
+        for place, category in enumerate(category for category in categories if category.active)
     ]

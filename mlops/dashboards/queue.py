@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from classifier.models import Label, Prediction, Ticket, User
+from classifier.models import Category, Label, Prediction, Ticket, User
 from classifier.waiting import COUNTED, Next
 from classifier.wording import ago, counted, local, share
 from mlops.dashboards.answers import choices, reason_in_words
@@ -13,7 +14,7 @@ from mlops.dashboards.answers import choices, reason_in_words
 SOURCES = {Ticket.Source.API: "sent to the API", Ticket.Source.PAGE: "typed in", Ticket.Source.IMPORT: "imported"}
 
 
-def queue(found: Next, *, by: User, now: datetime) -> dict[str, Any]:
+def queue(found: Next, categories: Iterable[Category], *, by: User, now: datetime) -> dict[str, Any]:
     """The page's figures and words, and its ticket, if one waits."""
     n_today = labelled_today(by, now=now)
     shown = {
@@ -41,7 +42,7 @@ def queue(found: Next, *, by: User, now: datetime) -> dict[str, Any]:
         "alike": found.fold.alike,
         "n_alike": len(found.fold.alike),
         "fold_offer": fold_offer(len(found.fold.alike)),
-        "choices": choices(guess=guess.category.slug),
+        "choices": choices(categories, guess=guess.category.slug),
     }
 
 

@@ -60,7 +60,8 @@ def told_of(prediction: Prediction) -> Told:
 
 def answer(shown: Told, using: Serving | None, *, about: str = "") -> dict[str, Any]:
     """The page's words and bars. using: the model, if it is the version that answered; about: a category's slug."""
-    names = dict(Category.objects.values_list("slug", "name"))
+    categories = list(Category.objects.all())
+    names = {category.slug: category.name for category in categories}
     found: dict[str, Any] = {
         "asked": shown.text,
         "best": names.get(shown.category, shown.category),
@@ -68,7 +69,7 @@ def answer(shown: Told, using: Serving | None, *, about: str = "") -> dict[str, 
         "number": shown.number,
         "is_sure": shown.reason == AUTOMATIC,
         "verdict": verdict(shown.reason),
-        "choices": choices(guess=shown.category),
+        "choices": choices(categories, guess=shown.category),
         "bars": [],
     }
     if using is None:

@@ -42,7 +42,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         answer = _carry_out(request, filters, remembered, now=now)
         remembered.save(request.session)
         return answer
-    by = _person(request)
+    by, categories = _person(request), list(Category.objects.all())
     found = look(
         Wanted(category=filters.category, version=filters.version, reason=reason),
         Reader(by=by, skipped=list(remembered.skipped)),
@@ -55,16 +55,16 @@ def queue(request: HttpRequest) -> HttpResponse:
         title=TITLE,
         filters=filters,
         is_filtered=bool(filters.address() != "?"),
-        selects=selects(filters, reason),
+        selects=selects(filters, reason, categories),
         kept=kept(filters, *OFFERS),
         address=address(filters),
         last=remembered.done[-1] if remembered.done else None,
-        **_shown(found, by=by, now=now),
+        **_shown(found, categories, by=by, now=now),
     )
 
 
-def _shown(found: Next, *, by: User, now: datetime) -> dict[str, Any]:
-    shown = words_of(found, by=by, now=now)
+def _shown(found: Next, categories: list[Category], *, by: User, now: datetime) -> dict[str, Any]:
+    shown = words_of(found, categories, by=by, now=now)
     if found.fold is None:
         shown["has_model"] = ModelVersion.objects.in_production().exists()
     return shown
@@ -86,14 +86,13 @@ def read_filters(request: HttpRequest, *, now: datetime) -> tuple[Filters, str]:
     return filters, reason
 
 
-def selects(filters: Filters, reason: str) -> list[dict[str, Any]]:
-    categories = Category.objects.values_list("slug", "name")
+def selects(filters: Filters, reason: str, categories: list[Category]) -> list[dict[str, Any]]:
     numbers = ModelVersion.objects.filter(is_demo=False).values_list("number", flat=True)[:MOST_VERSIONS]
     return [
         select(
             "category",
             "Guessed",
-            categories,
+            [(category.slug, category.name) for category in categories],
             chosen=filters.category.slug if filters.category else "",
             any_="any category",
         ),

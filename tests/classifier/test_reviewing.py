@@ -10,9 +10,10 @@ import pytest
 from django.db import connections
 
 from classifier.labelling import AlreadyLabelled, set_label
-from classifier.models import Category, Claim, Label, Ticket, User
+from classifier.lining_up import SETTLED, catch_up
+from classifier.models import Category, Claim, Label, LinedUp, Prediction, Ticket, User, Waiting
 from classifier.reviewing import LabelEnded, choose, take_back
-from classifier.waiting import CLAIM_LASTS, MOST_ALIKE, Fold, Reader, Wanted, folded, look, waiting
+from classifier.waiting import CLAIM_LASTS, MOST_ALIKE, Fold, Reader, Wanted, first_of, folded, look, waiting
 from tests.factories import make_categories, make_ticket, make_user, make_version
 from tests.mlops.paging import make_answer
 
@@ -45,7 +46,10 @@ def asked(
 
 
 def in_order(wanted: Wanted | None = None) -> list[str]:
-    return [row.ticket.text for row in waiting(wanted or Wanted())]
+    """The texts of the tickets that wait, in their order."""
+    catch_up(NOW)
+    pairs = first_of(waiting(wanted or Wanted()), limit=100)
+    return [Ticket.objects.get(pk=ticket).text for ticket, _ in pairs]
 
 
 def fold_for(by: User, *, skipped: list[int] | None = None, now: datetime = NOW, **more: Any) -> Fold:
@@ -76,21 +80,40 @@ def test_labelled_demo_textless_and_never_asked_tickets_do_not_wait(categories: 
     assert in_order() == ["waits"]
 
 
-def test_answer_of_production_counts_before_a_newer_one_of_another_version(production: Any) -> None:
-    ticket, other = make_ticket(), make_version()
-    make_answer(production, "billing", at=NOW, ticket=ticket, confidence=0.2)
-    make_answer(production, "general", at=NOW, ticket=ticket, confidence=0.4)
-    make_answer(other, "shipping", at=NOW, ticket=ticket, confidence=0.1, is_review=True)
+def test_newest_answer_of_a_ticket_counts(production: Any) -> None:
+    ticket = make_ticket()
+    make_answer(make_version(), "billing", at=NOW, ticket=ticket)
+    make_answer(production, "shipping", at=NOW, ticket=ticket)
+    catch_up(NOW)
+    assert Waiting.objects.get().category.slug == "shipping"
 
-    assert [row.category.slug for row in waiting(Wanted())] == ["general"]
+    make_answer(production, "general", at=NOW, ticket=ticket)
+    catch_up(NOW)
+
+    assert Waiting.objects.get().category.slug == "general"
 
 
-def test_without_one_of_production_the_newest_answer_counts(production: Any) -> None:
-    ticket, old, older = make_ticket(), make_version(), make_version()
-    make_answer(old, "billing", at=NOW, ticket=ticket)
-    make_answer(older, "shipping", at=NOW, ticket=ticket)
+def test_catching_up_goes_on_where_it_stopped(production: Any, django_assert_num_queries: Any) -> None:
+    for text in ("one", "two"):
+        asked(production, text)
+    catch_up(NOW)
+    assert not LinedUp.objects.exists()  # another answer with a lower id may not be seen yet
+    catch_up(NOW + SETTLED * 2)
+    assert LinedUp.objects.get().until == Prediction.objects.latest("pk").pk
 
-    assert [row.category.slug for row in waiting(Wanted())] == ["shipping"]
+    with django_assert_num_queries(1):
+        catch_up(NOW + SETTLED * 3)
+
+
+def test_what_was_labelled_elsewhere_is_met_once(production: Any, categories: dict[str, Category]) -> None:
+    tickets = [asked(production, text, confidence=0.3) for text in ("one", "two", "three")]
+    asked(production, "four", confidence=0.9)
+    catch_up(NOW)
+    for ticket in tickets:
+        set_label(ticket, categories["billing"], source="api", now=NOW)
+
+    assert first_of(waiting(Wanted()), limit=3) == [(row.ticket_id, row.prediction_id) for row in Waiting.objects.all()]
+    assert Waiting.objects.count() == 1
 
 
 def test_filters_narrow_what_waits(production: Any, categories: dict[str, Category]) -> None:
@@ -122,7 +145,7 @@ def test_long_texts_fold_only_with_equal_ones(production: Any) -> None:
     long = "word " * 500
     rows = [asked(production, text) for text in (long + "a", long + "A", long + "b")]
 
-    folds = folded(list(waiting(Wanted()).select_related("ticket")))
+    folds = folded(list(Prediction.objects.select_related("ticket").order_by("pk")))
 
     assert [[fold.ticket, *fold.alike] for fold in folds] == [rows[:2], rows[2:]]
 
