@@ -37,6 +37,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         super().__init__(*given, **named)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelect()
+        self.fields["name"].help_text = "What the schedule log calls it."
         self.fields["description"].help_text = "What it is for, in a sentence."
 
 
