@@ -1,4 +1,4 @@
-"""Runs the README's command blocks as a reader would: in order, in a fresh copy of the repository, one after another.
+"""Runs the command blocks of the README and the docs as a reader would: one by one, in a fresh copy of the repository.
 
 The convention, which test_readme.py holds:
 
@@ -10,6 +10,7 @@ The convention, which test_readme.py holds:
 
 What a block exports or assigns and the folder it changes to hold for the blocks after it; standard input is empty.
 `python tests/readme_blocks.py` runs README.md (--list shows what would be run); it stops at the first block that fails.
+Of several files each goes on where the one before ended: docs/runbook.md stands on what the README has set up.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,11 @@ KEY = re.compile(r"Api-Key (\w+\.\w+)")
 
 
 class BadBlock(Exception):
-    """A block cannot be run as it stands, or failed; the message names its line."""
+    """A block cannot be run as it stands, or failed; the message names its line, once is_placed."""
+
+    def __init__(self, words: str, *, is_placed: bool = False) -> None:
+        self.is_placed = is_placed
+        super().__init__(words)
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,15 @@ class Block:
     commands: str
     reason: str = ""
     serves: bool = False
+    file: str = ""  # where it stands, if that is not the only one
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}, line {self.line}" if self.file else f"Line {self.line}"
 
 
-def blocks(text: str) -> list[Block]:
-    """The command blocks of a Markdown text, in order.
+def blocks(text: str, *, file: str = "") -> list[Block]:
+    """The command blocks of a Markdown text, in order. file: its name, if it is one of several.
 
     Raises BadBlock for a note that is not understood, a reason that is missing and a fence that hides commands from us.
     """
@@ -62,7 +72,7 @@ def blocks(text: str) -> list[Block]:
         fence = FENCE.match(line)
         if start and line.strip() == "```":
             if language == "sh":
-                found.append(block(start, "\n".join(lines) + "\n", note=last))
+                found.append(replace(block(start, "\n".join(lines) + "\n", note=last), file=file))
             start, last = 0, ""
         elif start:
             lines.append(line)
@@ -191,7 +201,7 @@ def run_all(found: list[Block], session: Session) -> None:
     """
     for position, item in enumerate(found):
         told = f"not run: {item.reason}" if item.reason else item.commands.strip()
-        print(f"--- line {item.line}: {told}", flush=True)
+        print(f"--- {item.place}: {told}", flush=True)
         begun = time.monotonic()
         try:
             if item.serves:
@@ -203,7 +213,9 @@ def run_all(found: list[Block], session: Session) -> None:
                 session.run(item.commands)
                 print(f"    {time.monotonic() - begun:.1f} s", flush=True)
         except BadBlock as error:
-            raise BadBlock(str(error) if str(error).startswith("Line") else f"Line {item.line}: {error}") from error
+            if error.is_placed:
+                raise
+            raise BadBlock(f"{item.place}: {error}", is_placed=True) from error
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
@@ -231,20 +243,20 @@ def copy_repository(to: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, default=ROOT / "README.md")
+    parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "README.md"])
     parser.add_argument("--list", action="store_true", help="show the blocks and run none")
     options = parser.parse_args()
     try:
-        found = blocks(options.file.read_text(encoding="utf-8"))
+        found = [item for file in options.files for item in blocks(file.read_text(encoding="utf-8"), file=file.name)]
         if options.list:
             for item in found:
-                print(f"line {item.line}: {'not run: ' + item.reason if item.reason else 'run'}\n{item.commands}")
+                print(f"{item.place}: {'not run: ' + item.reason if item.reason else 'run'}\n{item.commands}")
             return 0
         with tempfile.TemporaryDirectory(prefix="ticketclf-readme-") as folder:
             copy_repository(Path(folder))
             run_all(found, Session(Path(folder), clean(os.environ)))
     except BadBlock as error:
-        print(f"{options.file.name}: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     print(f"{sum(not item.reason for item in found)} of {len(found)} blocks run")
     return 0

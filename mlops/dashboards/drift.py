@@ -204,11 +204,20 @@ def signal_row(signal: Mapping[str, Any]) -> dict[str, Any]:
         "unit": about.unit if about else "",
         "tone": tone,
         "state": state,
-        "value": figure(signal.get("value")),
-        "threshold": figure(threshold),
+        "value": told(signal.get("value")),
+        "threshold": told(threshold),
         "since": f"{local(datetime.fromisoformat(since)):%b %-d, %H:%M}" if since else "-",
         "words": signal.get("words") or calm,
     }
+
+
+def told(value: float | None) -> str:
+    """A signal's value in three places, and no minus before a nothing.
+
+    >>> told(-0.0004), told(-0.0121)
+    ('0.000', '-0.012')
+    """
+    return figure(None if value is None else round(value, 3) + 0.0)
 
 
 def no_telling(snapshot: DriftSnapshot) -> str:
@@ -256,8 +265,8 @@ def signal_chart(name: str, points: Sequence[Point], filters: Filters) -> Chart:
         reading=f"{about.reading} Above the dashes it is more than chance.",
         labels=[_moment(point) for point in points],
         series=[
-            Series("value", values, [figure(value) for value in values], "primary"),
-            Series("threshold", limits, [figure(limit) for limit in limits], "warn", "dashes"),
+            Series("value", values, [told(value) for value in values], "primary"),
+            Series("threshold", limits, [told(limit) for limit in limits], "warn", "dashes"),
         ],
         ticks=ticks_between(min(known, default=0.0), max(known, default=0.0), lambda value: f"{value:.3g}"),
         label_title="Snapshot",

@@ -12,7 +12,7 @@ from mlops.models import FILES_KEPT, ImportJob
 
 Status = ImportJob.Status
 MOST_LISTED = 50
-SHOWN_REFUSALS = 20
+SHOWN_REFUSALS = 8
 SHOWN_CATEGORIES = 40
 # Tone and words of each status.
 STATUSES = {

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from classifier.models import Label, Prediction, Ticket, doer
 from classifier.wording import excerpt, local, share
-from mlops.dashboards.versions import Shown, Tested
+from mlops.dashboards.versions import Columns, Shown
 
 MOST = 20
 CHARACTERS = 280  # of a text: what it is about stands in its beginning
@@ -55,7 +55,7 @@ class Looked:
         return self.guess_slug == self.label
 
 
-def answers_at(tested: Tested, places: Iterable[int]) -> list[Answer]:
+def answers_at(tested: Columns, places: Iterable[int]) -> list[Answer]:
     """The answers at these places of a version's columns."""
     return [
         Answer(tested.ids[place], tested.truth[place], tested.guess[place], tested.confidence[place])
@@ -138,4 +138,5 @@ def _labelled(label: Label | None, answer: Answer, names: Mapping[str, str]) -> 
     since = f"{local(label.created_at):%b %-d, %H:%M}"
     if slug != answer.truth:
         return f"Corrected to {names.get(slug, slug)} by {by}, {since}"
-    return f"{'Confirmed' if label.source == Label.Source.REVIEWER else 'Labelled'} by {by}, {since}"
+    is_confirmed = label.source == Label.Source.REVIEWER and answer.at is None
+    return f"{'Confirmed' if is_confirmed else 'Labelled'} by {by}, {since}"

@@ -52,7 +52,7 @@ def _scored(version: Shown, against: Shown | None, names: dict[str, str], ticket
     return {
         "macro_f1": f"{version.scores['macro_f1']:.3f}",
         "headline": scores.headline(version, since=_answers_since(version, moment)),
-        "figures": scores.figures(version, other),
+        "figures": scores.figures(version, other, names),
         "comparison": compared(version, other) if other else None,
         "not_scored": str(against).capitalize() if against and not has_both else "",
         "rows": scores.by_category(version, other, names),

@@ -44,7 +44,7 @@ def standing(version: Shown) -> str:
     return f"It is archived: trained {trained}, and another version answers now."
 
 
-def figures(version: Shown, against: Shown | None) -> list[Figure]:
+def figures(version: Shown, against: Shown | None, names: Mapping[str, str]) -> list[Figure]:
     """The figures under the headline; `more` says what each is or, compared, the other version's."""
     scores, other = version.scores, against.scores if against else {}
     wrong = scores["n_tickets"] - round(scores["accuracy"] * scores["n_tickets"])
@@ -64,7 +64,7 @@ def figures(version: Shown, against: Shown | None) -> list[Figure]:
         ),
     ]
     if weakest:
-        found.append(Figure("Weakest F1", figure(weakest[1]["f1"]), weakest[0]))
+        found.append(Figure("Weakest F1", figure(weakest[1]["f1"]), names.get(weakest[0], weakest[0])))
     if alone:
         found += [
             Figure(
@@ -212,7 +212,9 @@ def by_category(version: Shown, against: Shown | None, names: Mapping[str, str])
         other = theirs.get(slug)
         cells = [_cell(found[key], other[key] if other else None, against) for key in ("precision", "recall", "f1")]
         alone = [_alone(each.thresholds.get("per_category", {}).get(slug)) for each in (version, against) if each]
-        cells.append({"value": f"{found['support']:,}", "other": f"{other['support']:,}" if other else ""})
+        tickets = other["support"] if other else found["support"]
+        differs = f"{against}: {tickets:,}" if tickets != found["support"] else ""
+        cells.append({"value": f"{found['support']:,}", "other": differs})
         cells += [
             {"value": value, "other": f"{against}: {alone[1][place]}" if against else ""}
             for place, value in enumerate(alone[0])

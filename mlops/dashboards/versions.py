@@ -16,7 +16,7 @@ Status = ModelVersion.Status
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Columns:
     """What a version said of its test tickets, column by column; a made-up answer has None for its ticket."""
 
     ids: Sequence[int | None] = ()
@@ -25,7 +25,7 @@ class Tested:
     confidence: Sequence[float] = ()
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Tested:
+    def of(cls, plain: Mapping[str, Any]) -> Columns:
         """The columns of ModelVersion.test_answers; none, of a version that is older than they are."""
         return cls(*(plain.get(name, ()) for name in ("ticket_ids", "truth", "guess", "confidence")))
 
@@ -59,7 +59,7 @@ class Shown:
     scores: Mapping[str, Any]
     automatic: Mapping[str, Any]
     thresholds: Mapping[str, Any]
-    tested: Tested
+    tested: Columns
 
     def __str__(self) -> str:
         return f"version {self.number}"
@@ -131,6 +131,6 @@ def _read(numbers: set[int], *, is_demo: bool) -> dict[int, Shown]:
             **{name: row[name] for name in plain},
             scores=row["metrics__test"] or {},
             automatic=row["metrics__automatic"] or {},
-            tested=Tested.of(row["test_answers"]),
+            tested=Columns.of(row["test_answers"]),
         )
     return found

@@ -72,8 +72,8 @@ def _verdict(ours: Shown, theirs: Shown, interval: Interval, *, gain: float) -> 
 
 def _so(interval: Interval) -> str:
     if interval.low > 0 or interval.high < 0:
-        return "; that leaves out nothing, so it is more than luck."
-    return "; nothing lies within that, so it may be luck."
+        return f": all of that lies {'above' if interval.low > 0 else 'below'} 0, so it is more than luck."
+    return ": 0, no difference at all, lies within that, so it may be luck."
 
 
 def _why_not(ours: Shown, theirs: Shown) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from django.conf import settings
@@ -9,7 +10,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from classifier import labelling
@@ -37,14 +37,14 @@ def label(request: HttpRequest) -> HttpResponse:
         near = names.nearest(said) if said else None
         wanted = f"Did you mean {near}?" if near else "Choose one of the list."
         messages.error(request, f"No category is called “{said}”. {wanted} Nothing was changed.")
-        return _back(request, ticket)
+        return _back(request)
     try:
         messages.success(request, _say(ticket, category, by=cast("User", request.user)))
     except (labelling.LabelOutranked, labelling.CategoryRetired, labelling.TextRemoved) as error:
         messages.error(request, str(error))
     except Ticket.DoesNotExist:  # deleted since it was looked up
         messages.error(request, "This ticket was deleted a moment ago. Nothing was changed.")
-    return _back(request, ticket)
+    return _back(request)
 
 
 def _say(ticket: Ticket, category: Category, *, by: User) -> str:
@@ -73,9 +73,8 @@ def keep_answers(request: HttpRequest) -> HttpResponse:
     return _back(request)
 
 
-def _back(request: HttpRequest, ticket: Ticket | None = None) -> HttpResponse:
-    """To the place that the form came from, if it is one of these pages."""
-    home = reverse("quality")
-    asked = request.POST.get("back", "")
-    is_ours = asked.startswith(home) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
-    return HttpResponseRedirect(f"{asked if is_ours else home}{f'#ticket-{ticket.pk}' if ticket else ''}")
+def _back(request: HttpRequest) -> HttpResponse:
+    """To the place that the form came from, if it is on one of these pages."""
+    asked, home = request.POST.get("back", ""), reverse("quality")
+    path = re.split("[?#]", asked, maxsplit=1)[0]
+    return HttpResponseRedirect(asked if path in (home, reverse("quality_tickets")) else home)

@@ -66,8 +66,8 @@ def roll_back(request: HttpRequest) -> HttpResponse:
         title=f"Roll back to {before}",
         form=form,
         refusal=refusal,
-        intro=f"{str(now_there).capitalize()} answers now. {str(before).capitalize()}, which was there before it, answers "
-        "again within a second of your click, in every process.",
+        intro=f"{str(now_there).capitalize()} answers now. {str(before).capitalize()}, which was there before it, "
+        "answers again within a second of your click, in every process.",
         button=f"Roll back to {before}",
         back=reverse("quality"),
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -22,6 +21,7 @@ from mlops.models import ImportJob
 from mlops.views.base import IMPORT, needs, show
 
 FORM_BYTES = 100_000  # of an upload, beside its file: the other fields and the marks between them
+TOO_LARGE = "The file must have at most {} MB. Split it, or import it with manage.py import_tickets."
 ADD_CATEGORY = "classifier.add_category"
 
 
@@ -31,14 +31,21 @@ def imports_page(request: HttpRequest) -> HttpResponse:
     """The form that takes a file, and the files that came before."""
     if request.method == "POST":
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > settings.IMPORT_MAX_MEGABYTES * 1_000_000 + FORM_BYTES:
-            most = settings.IMPORT_MAX_MEGABYTES
-            messages.error(
-                request,
-                f"The file must have at most {most} MB. Split it, or import it with manage.py import_tickets.",
-            )
+        most = settings.IMPORT_MAX_MEGABYTES * 1_000_000 + FORM_BYTES
+        if not length.isdecimal() or int(length) > most:
+            _pass_over(request, most=10 * most)
+            messages.error(request, TOO_LARGE.format(settings.IMPORT_MAX_MEGABYTES))
             return redirect("imports")
     return _imports_page(request)
+
+
+def _pass_over(request: HttpRequest, *, most: int) -> None:
+    """Reads a body and keeps none of it: a browser that is still sending would not look at the answer."""
+    try:
+        while most > 0 and (chunk := request.read(1_000_000)):
+            most -= len(chunk)
+    except OSError:  # whoever sent it went away
+        return
 
 
 @csrf_protect
@@ -52,6 +59,8 @@ def _imports_page(request: HttpRequest) -> HttpResponse:
         options=Options().as_dict(),
         fields=shown.fields(Options().as_dict()),
         most_megabytes=settings.IMPORT_MAX_MEGABYTES,
+        most_bytes=settings.IMPORT_MAX_MEGABYTES * 1_000_000,
+        too_large=TOO_LARGE.format(settings.IMPORT_MAX_MEGABYTES),
         most_rows=f"{imports.MOST_ROWS:,}",
         may_create=request.user.has_perm(ADD_CATEGORY),
         **shown.listed(),
@@ -84,6 +93,7 @@ def import_page(request: HttpRequest, number: int) -> HttpResponse:
         title=job.file_name,
         job=about,
         may_create=request.user.has_perm(ADD_CATEGORY),
+        has_refused=ImportJob.objects.filter(pk=job.pk, refused__isnull=False).exists(),
         **_progress(job),
     )
 
@@ -129,9 +139,9 @@ def import_refused(_request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _job(number: int) -> ImportJob:
-    """The row without its file, and whether it has refused rows. Raises Http404."""
+    """The row without its files. Raises Http404."""
     rows = ImportJob.objects.defer("content", "refused").select_related("by", "started_by")
-    job = rows.annotate(has_refused=Q(refused__isnull=False)).filter(pk=number).first()
+    job = rows.filter(pk=number).first()
     if job is None:
         raise Http404("There is no such import.")
     return job

@@ -11,6 +11,7 @@ from mlops.views.monitoring import monitoring
 from mlops.views.overview import overview
 from mlops.views.quality import quality, quality_tickets
 from mlops.views.queue import queue
+from mlops.views.reading import concepts, runbook
 from mlops.views.samples import samples_make, samples_remove
 from mlops.views.status import status
 from mlops.views.trying import try_it
@@ -27,6 +28,8 @@ urlpatterns = [
     path("samples/make", samples_make, name="samples_make"),
     path("samples/remove", samples_remove, name="samples_remove"),
     path("drift", drift, name="drift"),
+    path("runbook", runbook, name="runbook"),
+    path("concepts", concepts, name="concepts"),
     path("queue", queue, name="queue"),
     path("try", try_it, name="try"),
     path("quality", quality, name="quality"),

@@ -1,4 +1,5 @@
-// The bar of an import that waits or runs, asked for each second; when it has ended, the page is loaded anew.
+// A file that is too large is told before it is sent. The bar of an import that waits or runs is asked for each second;
+// when it has ended, the page is loaded anew.
 "use strict";
 
 async function showProgress() {
@@ -19,4 +20,14 @@ async function showProgress() {
   if (words[0].innerHTML !== words[1].innerHTML) words[0].replaceChildren(...words[1].childNodes);
 }
 
-window.setInterval(showProgress, 1000);
+function checkSize(event) {
+  const field = event.target;
+  const isTooLarge = [...field.files].some((file) => file.size > Number(field.dataset.mostBytes));
+  field.setCustomValidity(isTooLarge ? field.dataset.tooLarge : "");
+  field.reportValidity();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.getElementById("file")?.addEventListener("change", checkSize);
+  if (document.getElementById("progress") !== null) window.setInterval(showProgress, 1000);
+});

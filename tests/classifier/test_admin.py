@@ -91,7 +91,12 @@ def more(count: int) -> None:
         )  # fmt: skip
         promotion = Promotion.objects.create(version=version, replaced=version, by=person, reason="It is better.")
         ImportJob.objects.create(
-            by=person, file_name="tickets.csv", content=b"text", n_bytes=2_000_000, n_rows=40, preview={"rows": []}
+            by=person,
+            file_name="tickets.csv",
+            content=b"text,label",
+            n_bytes=2_000_000,
+            n_rows=40,
+            preview={"rows": []},
         )
         LogEntry.objects.create(
             user=person, content_type=kind, object_id=category.pk, object_repr="trade", action_flag=2
