@@ -110,7 +110,7 @@ class PredictionAdmin(OfTicketAdmin):
 
     @display(description="confidence")
     def certainty(self, prediction: Prediction) -> str:
-        return certainty(prediction.confidence)
+        return certainty(prediction.confidence).replace(" ", "\N{NO-BREAK SPACE}")
 
     @display(description="decision", label=DECISION_COLOURS)
     def decided(self, prediction: Prediction) -> tuple[str, str]:

@@ -69,7 +69,7 @@ class ChangeByHandAdmin(FactAdmin):
     list_display_links = (time,)
     list_filter = (Deed, Kind, "action_time")
     search_fields = ("object_repr",)  # what is done with it stands in get_search_results
-    search_help_text = "A person's name, or the name or number of what was changed"
+    search_help_text = "A person, a name or a number"
     list_select_related = ("user", "content_type")
     ordering = ("-id",)
     sortable_by = ()

@@ -44,6 +44,7 @@ class CategoryAdmin(CarefulAdmin):
     list_display = ("slug", "name", "line", "active", moment("created_at", "created"))
     list_filter = ("active",)
     search_fields = ("slug", "name", "description")
+    search_help_text = "Words of its name or description"
     fields = ("slug", "name", "description", "active", "target_precision")
     empty = "No category yet. Add one, or import tickets with manage.py import_tickets FILE --create-categories."
     ordering = ("slug",)

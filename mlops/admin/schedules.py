@@ -38,6 +38,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = TaskSelect()
         if "description" in self.fields:  # who may only see it gets a form without fields of the row
+            self.fields["name"].help_text = "What the schedule log calls it."
             self.fields["description"].help_text = "What it is for, in a sentence."
 
 

@@ -81,7 +81,7 @@ class ModelVersionAdmin(FactAdmin):
 
     @display(description="version", ordering="number")
     def name(self, version: ModelVersion) -> str:
-        return str(version).capitalize()
+        return f"{str(version).capitalize()}{', made up' if version.is_demo else ''}"
 
     @display(description="status", label=STATUS_COLOURS)
     def standing(self, version: ModelVersion) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
@@ -83,6 +84,7 @@ def fill_all(rows: int) -> None:
     fill_work(rows, version=version, person=kinds["person"])
     fill_schedules(rows)
     with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # now and once; else each test that follows checks them all
         cursor.execute("ANALYZE")
 
 
@@ -100,6 +102,11 @@ def fill_people(rows: int) -> dict[str, int]:
     fill(
         ApiRequest, rows, key_id="'k' || n % 50", route=choice("predict", "categories", "ticket"), method="'POST'",
         status="(ARRAY[200, 200, 200, 400, 503])[1 + n % 5]", latency_ms="4 + n % 90", created_at="{ago}",
+    )  # fmt: skip
+    fill(
+        AccessAttempt, rows, username="'person' || n % 900", ip_address="('10.0.' || n % 200 || '.7')::inet",
+        user_agent="'Mozilla/5.0 number ' || n", attempt_time="{ago}", path_info="'/sign-in'", get_data="''",
+        post_data="''", http_accept="'*/*'", failures_since_start="1 + n % 7",
     )  # fmt: skip
     kind = ContentType.objects.get_for_model(Category).pk
     fill(

@@ -18,7 +18,7 @@ from tests import factories
 from tests.classifier.test_admin import MAX_QUERIES, PAGES, address, fill
 from tests.mlops import longtables
 
-ROWS = int(__import__("os").environ.get("R", "100000"))
+ROWS = 100_000
 MAX_MS = 500
 TRIES = 5  # the best of them counts: a busy machine is no failure
 CHOICES = 6  # of a filter that are opened: all ask the same
