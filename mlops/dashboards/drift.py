@@ -9,7 +9,7 @@ from django.conf import settings
 
 from classifier.models import Category, ModelVersion
 from classifier.wording import ago, counted, figure, local, share
-from mlops.dashboards import doings, sides, signals, snapshots
+from mlops.dashboards import doings, sides, signal_charts, snapshots
 from mlops.dashboards.charts import Figure
 from mlops.dashboards.filters import MOST_POINTS, Filters
 from mlops.dashboards.snapshots import Point
@@ -45,8 +45,8 @@ def drift(filters: Filters, *, snapshot_pk: int | None = None, now: datetime) ->
             for point in reversed(points)
         ],
         "is_all": len(points) < MOST_POINTS,
-        "charts": [signals.signal_chart(name, points, filters) for name in signals.SIGNALS],
-        "estimate": signals.estimate_chart(points, filters),
+        "charts": [signal_charts.signal_chart(name, points, filters) for name in signal_charts.SIGNALS],
+        "estimate": signal_charts.estimate_chart(points, filters),
         "doings": [] if is_demo else doings.doings(filters.since),
     }
 
@@ -82,7 +82,7 @@ def _of_snapshot(snapshot: DriftSnapshot, *, now: datetime) -> dict[str, Any]:
         "older": older,
         "newer": newer,
         "figures": figures(snapshot),
-        "signals": [signals.signal_row(signal) for signal in snapshot.signals],
+        "signals": [signal_charts.signal_row(signal) for signal in snapshot.signals],
         "sides": sides.table(snapshot),
         "lengths": sides.lengths(snapshot),
         "shares": sides.categories(snapshot, names),
@@ -169,10 +169,10 @@ def no_telling(snapshot: DriftSnapshot) -> str:
 def _told(point: Point) -> dict[str, Any]:
     tone, words = standing(point)
     drifted = {each["name"] for each in point.signals if each.get("drifted")}
-    beyond = [about.name for name, about in signals.SIGNALS.items() if name in drifted]
+    beyond = [about.name for name, about in signal_charts.SIGNALS.items() if name in drifted]
     return {
         "at": point.created_at,
-        "moment": signals.moment_of(point),
+        "moment": signal_charts.moment_of(point),
         "tone": tone,
         "words": words,
         "beyond": ", ".join(beyond) or "-",

@@ -127,7 +127,7 @@ def test_the_docs_page_leads_to_the_sign_in():
     response = get("/api/docs/")
 
     assert response.status_code == 302
-    assert response["Location"].startswith("/admin/login/")
+    assert response["Location"].startswith("/sign-in")
 
 
 def test_the_docs_page_loads_nothing_from_elsewhere():
@@ -141,8 +141,8 @@ def test_the_docs_page_loads_nothing_from_elsewhere():
     assert "https://" not in page
 
 
-def test_home_leads_to_the_admin():
-    assert get("/")["Location"] == "/admin/"
+def test_home_leads_to_the_sign_in():
+    assert get("/")["Location"] == "/sign-in?next=/"
 
 
 @pytest.mark.parametrize(

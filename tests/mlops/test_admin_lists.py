@@ -25,6 +25,7 @@ CHOICES = 6  # of a filter that are opened: all ask the same
 SEARCHED = {
     "admin.logentry": ["person3", "trade_500", "777"],
     "auth.group": ["group 77"],
+    "axes.accessattempt": ["person77"],
     "classifier.apikey": ["client 500", "k77"],
     "classifier.apirequest": ["client 7", "k77", "predict"],
     "classifier.category": ["trade_77", "Trade"],
