@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
-
-from django.utils.timesince import timesince
 
 from classifier.wording import NOTHING, counted, local
 from mlops.models import FILES_KEPT, ImportJob
@@ -85,7 +84,7 @@ def detail(job: ImportJob, *, why_not: str) -> dict[str, Any]:
         "options": job.options,
         "fields": fields(job.options),
         "started_by": job.started_by.get_username() if job.started_by else "",
-        "took": timesince(job.started_at, job.ended_at) if job.started_at and job.ended_at else "",
+        "took": _duration(job.ended_at - job.started_at) if job.started_at and job.ended_at else "",
         "has_report": bool(report),
         "is_done": bool(job.report),
         "counts": _counts(report, is_done=bool(job.report)),
@@ -98,6 +97,18 @@ def detail(job: ImportJob, *, why_not: str) -> dict[str, Any]:
         "files_kept": counted(FILES_KEPT.days, "day"),
         "is_emptied": job.files_removed_at is not None,
     }
+
+
+def _duration(span: timedelta) -> str:
+    """A span in the unit that matters.
+
+    >>> _duration(timedelta(seconds=0.4)), _duration(timedelta(seconds=43)), _duration(timedelta(seconds=150))
+    ('less than a second', '43 s', '2 min 30 s')
+    """
+    seconds = round(span.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s" if seconds else "less than a second"
+    return f"{seconds // 60} min {seconds % 60} s"
 
 
 def _counts(report: dict[str, Any], *, is_done: bool) -> list[dict[str, str]]:

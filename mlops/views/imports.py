@@ -161,6 +161,7 @@ def _progress(job: ImportJob) -> dict[str, Any]:
         "share_words": share(done.share),
         "step": "Waiting for a worker" if waits else done.step,
         "is_waiting": waits,
+        "state": f"{job.status}, {'waiting' if waits else 'at work'}",
     }
 
 

@@ -1,5 +1,5 @@
 // A file that is too large is told before it is sent. The bar of an import that waits or runs is asked for each second;
-// when it has ended, the page is loaded anew.
+// when it has begun or ended, the page is loaded anew.
 "use strict";
 
 async function showProgress() {
@@ -9,7 +9,7 @@ async function showProgress() {
   try { part = await fetched(place.dataset.address); } catch { /* the server is away: the next second asks again */ }
   if (part === null) return;
   const fresh = new DOMParser().parseFromString(part, "text/html").getElementById("progress");
-  if (fresh === null || fresh.dataset.address === undefined) {
+  if (fresh === null || fresh.dataset.state !== place.dataset.state) {
     window.location.reload();
     return;
   }
