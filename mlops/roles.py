@@ -80,7 +80,7 @@ NOBODYS = frozenset(
     | of("classifier", "apikey", may=("delete",))
     # Rows without a page of their own: what they are for asks another permission.
     | of("classifier", "answerrollup", "requestrollup", "rolledup", "idempotentanswer", "refusalminute", "ticketband")
-    | of("classifier", "linedup", "waiting")
+    | of("classifier", "claim", "linedup", "waiting")
     | of("classifier", "modelartifact")
     # Of packages: tables that stay empty or that only programs write.
     | of("auth", "permission")
