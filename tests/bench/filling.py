@@ -9,6 +9,7 @@ import csv
 import random
 import re
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -87,8 +88,9 @@ def fill(where: str, *, again: bool, say: Say) -> None:
     call_command("migrate", verbosity=0)
     _mark(datetime(1970, 1, 1, tzinfo=UTC))  # ours from here on, and not full yet
     for words, step in STEPS:
-        say(words)
+        start = time.perf_counter()
         step(now)
+        say(f"{words}: {time.perf_counter() - start:.1f} s")
     _mark(now)
 
 
