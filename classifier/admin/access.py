@@ -93,7 +93,7 @@ class ApiKeyAdmin(CarefulAdmin):
     empty = "No key yet. Add one for each client that asks, so that each can be revoked by itself."
     list_display = ("name", "start", "may", "state", used, expires)
     list_filter = (KeyState, "created")
-    search_fields = ("name", "prefix")
+    search_fields = ("name", "prefix__exact")
     search_help_text = "A name or a prefix"
     sortable_by = ("name",)
     readonly_fields = ("start", "state", moment("created", "created"), used)

@@ -13,7 +13,7 @@ from classifier.wording import excerpt, local, share
 from mlops.dashboards.versions import Columns, Shown
 
 MOST = 20
-CHARACTERS = 280  # of a text: what it is about stands in its beginning
+CHARACTERS = 600  # of a text: what it is about stands in its beginning
 DAYS = 30  # corrections older than that are of a version that few remember
 NEWEST_LABELS = 2_000  # of people, in those days: they are looked up by ticket, so a million answers cost no more
 PEOPLE = (Label.Source.AGENT.value, Label.Source.REVIEWER.value)

@@ -48,7 +48,8 @@ def figures(version: Shown, against: Shown | None, names: Mapping[str, str]) -> 
     """The figures under the headline; `more` says what each is or, compared, the other version's."""
     scores, other = version.scores, against.scores if against else {}
     wrong = scores["n_tickets"] - round(scores["accuracy"] * scores["n_tickets"])
-    weakest = min(scores["per_category"].items(), key=lambda pair: (pair[1]["f1"], pair[0]), default=None)
+    tested = [(slug, row["f1"]) for slug, row in scores["per_category"].items() if row["support"]]
+    weakest = min(tested, key=lambda pair: (pair[1], pair[0]), default=None)
     alone, their_alone = version.automatic.get("test"), against.automatic.get("test") if against else None
     found = [
         Figure(
@@ -64,7 +65,7 @@ def figures(version: Shown, against: Shown | None, names: Mapping[str, str]) -> 
         ),
     ]
     if weakest:
-        found.append(Figure("Weakest F1", figure(weakest[1]["f1"]), names.get(weakest[0], weakest[0])))
+        found.append(Figure("Weakest F1", figure(weakest[1]), names.get(weakest[0], weakest[0])))
     if alone:
         found += [
             Figure(

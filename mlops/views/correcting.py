@@ -15,11 +15,18 @@ from django.views.decorators.http import require_POST
 from classifier import labelling
 from classifier.api.labels import REVIEWS
 from classifier.ml.artifact import DamagedModel
-from classifier.models import Category, Label, ModelVersion, Ticket, User
+from classifier.models import Category, Label, ModelVersion, Split, Ticket, User
 from classifier.naming import MAX_LENGTH, CategoryNames
 from mlops import evaluation
 from mlops.views.base import LABEL, RUN, needs
 from mlops.views.filters import number_of
+
+# What a label is good for depends on where its ticket stands; one among near-duplicates of two splits is for nothing.
+USE = {
+    Split.TRAIN: "The next training learns it.",
+    Split.VALIDATION: "The next training learns it.",
+    Split.TEST: "It is a test ticket: the next version is tested by it.",
+}
 
 
 @require_POST
@@ -52,7 +59,7 @@ def _say(ticket: Ticket, category: Category, *, by: User) -> str:
     source = Label.Source.REVIEWER if by.has_perm(REVIEWS) else Label.Source.AGENT
     said = labelling.set_label(ticket, category, source=source, by=by, now=timezone.now(), seed=settings.SEED)
     if said.is_new:
-        return f"{ticket} is {category.name}, by your word. The next training learns it."
+        return f"{ticket} is {category.name}, by your word. {USE.get(ticket.split, '')}".strip()
     return f"{ticket} was {category.name} already, by the word of {said.label.source}. Nothing was changed."
 
 

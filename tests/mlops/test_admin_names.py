@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from html import unescape
 from zoneinfo import ZoneInfo
 
@@ -120,6 +120,21 @@ def test_change_to_what_was_removed_since_has_no_link(at, boss):
     LogEntry.objects.create(user=boss, content_type=kind, object_id=77, object_repr="gone", action_flag=3)
 
     assert "category/77" not in at.get(address(LogEntry)).content.decode()
+
+
+def test_history_of_a_row_says_when_who_and_what_in_the_words_of_the_other_pages(at, boss):
+    category = factories.make_categories(["billing"])[0]
+    kind = ContentType.objects.get_for_model(Category)
+    untouched = words(at.get(address(Category, "history", category.pk)).content.decode())
+    LogEntry.objects.create(
+        user=boss, content_type=kind, object_id=category.pk, object_repr="billing", action_flag=CHANGE,
+        change_message="Renamed.", action_time=datetime(2026, 11, 25, 9, 8, 7, tzinfo=UTC),
+    )  # fmt: skip
+
+    changed = words(at.get(address(Category, "history", category.pk)).content.decode())
+
+    assert "Nobody has changed it here." in untouched
+    assert "Time By What was done 2026-11-25 09:08:07 ada Renamed." in changed
 
 
 # --- Times ----------------------------------------------------------------------------------------

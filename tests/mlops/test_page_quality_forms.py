@@ -58,9 +58,20 @@ def test_the_label_is_right_confirms_it_as_a_reviewer_and_goes_back(at, boss):
     answer = say(at, ticket, "billing")
 
     assert (answer.status_code, answer.url) == (302, BACK)
-    assert said(answer) == [f"Ticket {ticket.pk} is Billing, by your word. The next training learns it."]
+    assert said(answer) == [
+        f"Ticket {ticket.pk} is Billing, by your word. It is a test ticket: the next version is tested by it."
+    ]
     assert current(ticket) == ("billing", "reviewer", boss)
     assert Label.objects.filter(ticket=ticket).count() == 2  # the import's is ended, not gone
+
+
+def test_it_is_said_what_a_label_is_good_for(at):
+    tickets = make_tested_tickets(["billing", "billing"])
+    for ticket, split in zip(tickets, ("train", "excluded"), strict=True):
+        Ticket.objects.filter(pk=ticket.pk).update(split=split)
+
+    assert said(say(at, tickets[0], "billing"))[-1].endswith("by your word. The next training learns it.")
+    assert said(say(at, tickets[1], "billing"))[-1].endswith("by your word.")
 
 
 def test_it_is_the_guess_corrects_it_and_the_row_says_so(at, boss):
