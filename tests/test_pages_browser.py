@@ -12,8 +12,11 @@ import pytest
 from tests import browsing
 
 pytestmark = pytest.mark.browser
-PAGES = ("/", "/monitoring", "/drift", "/queue", "/try", "/runbook", "/concepts")
-SAMPLES = ("/?demo=1", "/monitoring?demo=1&range=7d", "/drift?demo=1")
+PAGES = (
+    "/", "/quality", "/monitoring", "/drift", "/try", "/queue", "/imports", "/exports", "/runbook", "/concepts",
+    "/password",
+)  # fmt: skip
+SAMPLES = ("/?demo=1", "/quality?demo=1", "/monitoring?demo=1&range=7d", "/drift?demo=1")
 LOOKS = [(size, scheme) for size in (browsing.DESK, browsing.PHONE) for scheme in ("light", "dark")]
 SERIOUS = {"serious", "critical"}
 

@@ -22,7 +22,7 @@ from mlops.views.base import LABEL, RUN, needs
 from mlops.views.filters import number_of
 
 # What a label is good for depends on where its ticket stands; one among near-duplicates of two splits is for nothing.
-USE = {
+USE: dict[str | None, str] = {
     Split.TRAIN: "The next training learns it.",
     Split.VALIDATION: "The next training learns it.",
     Split.TEST: "It is a test ticket: the next version is tested by it.",

@@ -9,6 +9,7 @@ from mlops.dashboards import filters as filtering
 from mlops.dashboards.overview import overview as figures_of
 from mlops.views.base import READ, needs, show
 from mlops.views.filters import number_of, ranges
+from mlops.views.samples import sample_buttons
 
 
 @needs(READ)
@@ -24,5 +25,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         ranges=ranges(filters),
         older_address=filters.address(before=shown["older"]),
         newest_address=filters.address(),
+        **sample_buttons(request.user),
         **shown,
     )

@@ -115,7 +115,7 @@ def test_cost_does_not_grow_with_the_rows(at, django_assert_num_queries):
         make_answer(version, "billing", at=now)
     at.get("/")
 
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(14):
         at.get("/?range=7d")
 
 
