@@ -173,7 +173,8 @@ def wrong(row: Row, method: str, caller: str, found: str) -> bool:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", [name for name in TABLE if name in ROUTES])
-def test_open_to_whom_the_table_says_and_to_nobody_else(world, name):
+def test_open_to_whom_the_table_says_and_to_nobody_else(world, name, settings):
+    settings.EMBEDDED_DATABASE = True  # else nobody may make sample data
     address = world.address(name)
     found = {
         (method, caller): outcome(world.ask(method, address, caller)) for method in METHODS for caller in callers(name)

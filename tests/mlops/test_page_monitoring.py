@@ -131,13 +131,13 @@ def test_odd_query_is_no_failure(at, query):
     assert at.get(f"/monitoring?{query}").status_code == 200
 
 
-def test_cost_does_not_grow_with_the_rows(at, django_assert_num_queries):
+def test_cost_does_not_grow_with_the_rows(at, django_assert_max_num_queries):
     version, now = make_version(status="production"), timezone.now()
     for _ in range(3):
         make_answer(version, "billing", at=now)
     at.get("/monitoring")
 
-    with django_assert_num_queries(30):
+    with django_assert_max_num_queries(30):
         at.get("/monitoring?range=7d")
 
 
