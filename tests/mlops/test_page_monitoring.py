@@ -137,7 +137,7 @@ def test_cost_does_not_grow_with_the_rows(at, django_assert_max_num_queries):
         make_answer(version, "billing", at=now)
     at.get("/monitoring")
 
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(40):  # ten of them are Postgres's estimates of rows
         at.get("/monitoring?range=7d")
 
 
