@@ -10,7 +10,7 @@ from django.db import transaction
 
 from classifier.labelling import AlreadyLabelled, TextRemoved, set_label
 from classifier.lining_up import bring_back
-from classifier.models import Category, Label, Ticket, User
+from classifier.models import Category, Label, Ticket, User, Waiting
 from classifier.waiting import MOST_ALIKE, near_to
 
 
@@ -58,6 +58,7 @@ def choose(
             except (AlreadyLabelled, TextRemoved, Ticket.DoesNotExist):
                 continue
             labels += [said.label] if said.is_new else []
+        Waiting.objects.filter(ticket__in=[label.ticket_id for label in labels]).delete()
     return Choice(labels, n_left=1 + len(wanted) - len(labels))
 
 

@@ -79,10 +79,9 @@ def first_of(rows: QuerySet[Waiting], *, limit: int) -> list[tuple[int, int]]:
     while True:
         found = list(rows.values_list("ticket", "prediction", has_label, "ticket__text_removed_at")[:limit])
         done = [ticket for ticket, _, is_labelled, removed_at in found if is_labelled or removed_at]
-        if done:
-            Waiting.objects.filter(ticket__in=done).delete()
-        if len(done) < len(found) or not found:
-            return [(ticket, prediction) for ticket, prediction, *is_done in found if not any(is_done)]
+        if not done:
+            return [(ticket, prediction) for ticket, prediction, *_ in found]
+        Waiting.objects.filter(ticket__in=done).delete()
 
 
 def look(wanted: Wanted, reader: Reader, *, now: datetime, ticket_id: int | None = None) -> Next:

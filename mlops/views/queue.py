@@ -173,7 +173,7 @@ def _tell(
         return
     remembered.do(Step([label.pk for label in choice.labels], ticket.pk, category.name))
     n = len(choice.labels)
-    what = category.name if n == 1 else f"{counted(n, 'ticket')} {category.name}"
+    what = category.name if n == 1 else f"{counted(n, 'ticket')} as {category.name}"
     left = f" {counted(choice.n_left, 'ticket')} had a label by now and kept it." if choice.n_left else ""
     messages.success(request, f"Labelled {what}; undo with U.{left}")
 

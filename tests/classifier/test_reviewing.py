@@ -128,6 +128,29 @@ def test_filters_narrow_what_waits(production: Any, categories: dict[str, Catego
     assert in_order(Wanted(reason="ambiguous")) == []
 
 
+def test_what_was_labelled_elsewhere_leaves_no_gap_in_the_count(
+    production: Any, categories: dict[str, Category]
+) -> None:
+    tickets = [asked(production, f"number {number}", confidence=number / 10) for number in range(1, 6)]
+    catch_up(NOW)
+    set_label(tickets[0], categories["billing"], source="api", now=NOW)
+
+    assert [ticket for ticket, _ in first_of(waiting(Wanted()), limit=3)] == [each.pk for each in tickets[1:4]]
+
+
+def test_choice_takes_its_tickets_out_of_the_line_and_taking_back_lines_them_up(
+    production: Any, categories: dict[str, Category]
+) -> None:
+    ticket = asked(production, "one")
+    catch_up(NOW)
+
+    label = choose(ticket, categories["billing"], by=make_user(), now=NOW).labels[0]
+    assert not Waiting.objects.exists()
+    take_back(label, now=LATER)
+
+    assert Waiting.objects.get().ticket == ticket
+
+
 # --- Folding --------------------------------------------------------------------------------------
 def test_near_duplicates_and_equal_texts_are_one_fold(production: Any) -> None:
     first = asked(production, PARCEL.format(11111), confidence=0.3)

@@ -162,7 +162,7 @@ def test_fold_is_labelled_with_its_ticket_if_the_tick_stays(at, production, tick
     page = send(at, first, category="shipping", alike=[ticket.pk for ticket in alike], **tick)
 
     assert Label.objects.current().count() == n
-    assert said(page) == [f"Labelled {'3 tickets Shipping' if n > 1 else 'Shipping'}; undo with U."]
+    assert said(page) == [f"Labelled {'3 tickets as Shipping' if n > 1 else 'Shipping'}; undo with U."]
     page = send(at, undo="1")
     assert not Label.objects.current().exists()
     assert page.context["ticket"] == first
