@@ -1,7 +1,7 @@
 """Lines tickets up for the label queue: those asked about since the last time, and those whose label was taken back.
 
 Reading the newest answers and the labels of all tickets for each page would take seconds, and a row more for each
-answer as it is stored would cost every call. So the queue itself catches up, whenever somebody looks at it.
+answer as it is stored would cost every call. So beat has the queue catch up each minute, and so does whoever looks.
 """
 
 from __future__ import annotations

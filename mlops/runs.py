@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from classifier.models import ApiKey, User
+from mlops.holding import held, is_abandoned
 from mlops.models import LEASE, MOST_ATTEMPTS, TrainingRun
 
 logger = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def running(wanted: Order | TrainingRun, *, clock: Clock) -> Iterator[TrainingRu
     """
     fail_the_dead(clock(), instead=wanted.kind if isinstance(wanted, Order) else None)
     run = _begin(wanted, now=clock()) if isinstance(wanted, Order) else _claim(wanted, now=clock())
-    with _held(run), _beating(run, clock):
+    with held(_lock_path(run)), _beating(run, clock):
         try:
             yield run
         except BaseException as error:  # Ctrl-C too: the row must not say that it runs
@@ -202,8 +201,8 @@ def _claim(run: TrainingRun, *, now: datetime) -> TrainingRun:
 
 
 # --- Dead or alive --------------------------------------------------------------------------------
-# The kernel gives a file lock back the moment its process dies, kill -9 included. So the next training on this machine
-# need not wait for the lease of one that was killed; on another machine there is no such file, and the lease decides.
+# A run's process holds a file (mlops/holding.py), so the next training on this machine need not wait for the lease of
+# one that was killed.
 @contextlib.contextmanager
 def _beating(run: TrainingRun, clock: Clock) -> Iterator[None]:
     """Renews the lease from a thread while the block works: one step, a large fit, may take longer than a lease."""
@@ -227,34 +226,10 @@ def _beating(run: TrainingRun, clock: Clock) -> Iterator[None]:
         thread.join()
 
 
-@contextlib.contextmanager
-def _held(run: TrainingRun) -> Iterator[None]:
-    path = _lock_path(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    with fresh.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        fresh.replace(path)  # under its name only once it is held: unheld means dead
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
 def _is_dead(run: TrainingRun, now: datetime) -> bool:
     if run.lease_until is not None and run.lease_until < now:
         return True
-    try:
-        lock = os.open(_lock_path(run), os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+    return is_abandoned(_lock_path(run))
 
 
 def _lock_path(run: TrainingRun) -> Path:

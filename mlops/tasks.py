@@ -17,7 +17,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from classifier import rollups
+from classifier import lining_up, rollups
 from mlops import considering, drift, imports, purging, queueing, reconciling, retraining, samples, slots
 from mlops.models import ImportJob, RetrainDecision, TrainingRun
 from mlops.runs import NotQueued, Order, RunInProgress
@@ -214,8 +214,13 @@ def clean_up() -> str:
     name="mlops.tasks.roll_up", base=Scheduled, soft_time_limit=LONG_SOFT_SECONDS, time_limit=LONG_HARD_SECONDS
 )
 def roll_up() -> str:
-    """Counts the calls and answers of each minute that is over: what beat calls each minute."""
-    return rollups.roll_up(timezone.now())
+    """Counts the calls and answers of each minute that is over, and lines new tickets up for the label queue.
+
+    What beat calls each minute, so that no page has to make up for more than that.
+    """
+    now = timezone.now()
+    lining_up.catch_up(now)
+    return rollups.roll_up(now)
 
 
 def let_alias_follow() -> None:

@@ -5,7 +5,8 @@ The open hour and day have no rows yet: reading.py reads them from their minutes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,8 +66,8 @@ def rebuild(since: datetime, until: datetime, *, is_demo: bool) -> None:
                 return
             end = min(floor(begin, Grain.DAY) + SPANS[Grain.DAY], ceil(until, Grain.HOUR), row.until)
             kept = min(end, max(begin, ceil(_retained_since(timezone.now()), Grain.HOUR)))
-            _write_requests(kept, end, where={"is_demo": is_demo})
-            _write_answers(begin, end, where={"is_demo": is_demo})
+            _write(REQUESTS, kept, end, where={"is_demo": is_demo})
+            _write(ANSWERS, begin, end, where={"is_demo": is_demo})
         begin = end
 
 
@@ -104,8 +105,8 @@ def _roll_up_a_day(upto: datetime, *, now: datetime) -> datetime | None:
             return None if row is None else row.until
         since = row.until - LATE if row.until - LATE >= _retained_since(now) else row.until
         end = min(floor(row.until, Grain.DAY) + SPANS[Grain.DAY], upto)
-        _write_requests(since, end, where={})
-        _write_answers(since, end, where={})
+        _write(REQUESTS, since, end, where={})
+        _write(ANSWERS, since, end, where={})
         row.until = end if end == upto else min(upto, max(end, _first_moment(end) or upto))  # over days without a row
         row.save(update_fields=["until"])
     return row.until
@@ -117,50 +118,47 @@ def _retained_since(now: datetime) -> datetime:
     return now - timedelta(days=days) if days else datetime.min.replace(tzinfo=UTC)
 
 
-def _write_requests(since: datetime, until: datetime, *, where: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Table:
+    """How one of the two tables is counted: from raw rows, from finer rollups, and a key's counts as columns."""
+
+    model: type[Any]  # RequestRollup or AnswerRollup
+    key: tuple[str, ...]
+    raw: Callable[..., Any]
+    rolled: Callable[..., Any]
+    columns: Callable[[Any], dict[str, Any]]
+
+
+REQUESTS = Table(
+    RequestRollup,
+    REQUEST_KEY,
+    raw_requests,
+    rolled_requests,
+    lambda latencies: {"count": sum(latencies.values()), "latencies": as_columns(latencies)},
+)
+ANSWERS = Table(
+    AnswerRollup,
+    ANSWER_KEY,
+    raw_answers,
+    rolled_answers,
+    lambda counted: {"count": counted[0], "confidence_sum": counted[1]},
+)
+
+
+def _write(table: Table, since: datetime, until: datetime, *, where: dict[str, Any]) -> None:
     """Replaces the minutes from since to before until, and the hours and days that they complete."""
-    counted = raw_requests(since, until, grain=Grain.MINUTE, where=where)
+    rollups = table.model._default_manager
+    counted = table.raw(since, until, grain=Grain.MINUTE, where=where)
     for grain, begin, end in _spans(since, until):
         if grain in FINER:
-            finer = {"grain": FINER[grain], "starts_at__gte": begin, "starts_at__lt": end}
-            counted = rolled_requests(RequestRollup.objects.filter(**finer, **where), grain=grain)
-        RequestRollup.objects.filter(grain=grain, starts_at__gte=begin, starts_at__lt=end, **where).delete()
-        RequestRollup.objects.bulk_create(
-            (
-                RequestRollup(
-                    grain=grain,
-                    starts_at=starts_at,
-                    **dict(zip(REQUEST_KEY, key, strict=True)),
-                    count=sum(latencies.values()),
-                    latencies=as_columns(latencies),
-                )
-                for (starts_at, *key), latencies in counted.items()
-            ),
-            batch_size=BATCH,
+            finer = rollups.filter(grain=FINER[grain], starts_at__gte=begin, starts_at__lt=end, **where)
+            counted = table.rolled(finer, grain=grain)
+        rollups.filter(grain=grain, starts_at__gte=begin, starts_at__lt=end, **where).delete()
+        rows = (
+            table.model(grain=grain, starts_at=at, **dict(zip(table.key, key, strict=True)), **table.columns(counts))
+            for (at, *key), counts in counted.items()
         )
-
-
-def _write_answers(since: datetime, until: datetime, *, where: dict[str, Any]) -> None:
-    """The same for answers."""
-    counted = raw_answers(since, until, grain=Grain.MINUTE, where=where)
-    for grain, begin, end in _spans(since, until):
-        if grain in FINER:
-            finer = {"grain": FINER[grain], "starts_at__gte": begin, "starts_at__lt": end}
-            counted = rolled_answers(AnswerRollup.objects.filter(**finer, **where), grain=grain)
-        AnswerRollup.objects.filter(grain=grain, starts_at__gte=begin, starts_at__lt=end, **where).delete()
-        AnswerRollup.objects.bulk_create(
-            (
-                AnswerRollup(
-                    grain=grain,
-                    starts_at=starts_at,
-                    **dict(zip(ANSWER_KEY, key, strict=True)),
-                    count=count,
-                    confidence_sum=total,
-                )
-                for (starts_at, *key), (count, total) in counted.items()
-            ),
-            batch_size=BATCH,
-        )
+        rollups.bulk_create(rows, batch_size=BATCH)
 
 
 def _spans(since: datetime, until: datetime) -> Iterator[tuple[Grain, datetime, datetime]]:

@@ -11,11 +11,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.text import capfirst
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from classifier.models import ApiKey, ApiRequest, Category, Label, ModelVersion, Prediction, Scope, Ticket, User
+from classifier.models import ApiKey, ApiRequest, Category, Label, ModelVersion, Prediction, Ticket, User
+from mlops import places
 from mlops.models import AliasMove, Dataset, DriftSnapshot, ImportJob, Promotion, RetrainDecision, Slot, TrainingRun
 
 
@@ -39,45 +40,6 @@ class Place:
         return bool(admin.site.get_model_admin(self.model).has_view_permission(request))
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page of the dashboard: the name of its address, and the permission that opens it."""
-
-    name: str
-    title: str
-    icon: str
-    permission: str
-    line: str
-
-    def is_open_to(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(self.permission)) and self.address is not None
-
-    @property
-    def address(self) -> str | None:
-        """Where it is; None while there is no such page."""
-        try:
-            return reverse(self.name)
-        except NoReverseMatch:
-            return None
-
-
-READ = f"classifier.scope_{Scope.READ}"
-DASHBOARD = (  # named as in mlops/views/base.py, which doors of this floor do not import; a test holds them together
-    Page("overview", "Overview", "space_dashboard", READ, "Whether all is well, at a glance."),
-    Page("quality", "Model quality", "verified", READ, "How right it is, and where it errs."),
-    Page("monitoring", "Monitoring", "monitoring", READ, "How many ask, how fast they are answered, what fails."),
-    Page("drift", "Drift", "trending_up", READ, "Whether recent tickets are still like those it learned from."),
-    Page(
-        "try", "Try it", "edit_note", f"classifier.scope_{Scope.PREDICT}", "Paste a ticket; see what it is taken for."
-    ),
-    Page(
-        "queue", "Label queue", "checklist", f"classifier.scope_{Scope.LABEL}", "Tickets that a person should look at."
-    ),
-    Page("imports", "Import", "upload_file", "classifier.import_tickets", "Bring in labelled tickets from a file."),
-    Page("exports", "Export", "download", "classifier.export_rows", "Take tickets and predictions away as files."),
-    Page("runbook", "Runbook", "menu_book", READ, "What to do when something goes wrong."),
-    Page("concepts", "Concepts", "school", READ, "What the words mean that are used here."),
-)
 GROUPS = {
     "Tickets": (
         Place(Ticket, "confirmation_number", "What was asked. Search them, read them, set their label."),
@@ -118,15 +80,16 @@ SCHEDULES = (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule)  
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of pages that the person may see, as Unfold wants them."""
     pages = [
-        {"title": page.title, "icon": page.icon, "link": page.address, "line": page.line, "active": False}
-        for page in DASHBOARD
-        if page.is_open_to(request)
+        {"title": page.title, "icon": page.symbol, "link": page.address, "line": page.line, "active": False}
+        for pages in places.GROUPS.values()
+        for page in pages
+        if page.is_open_to(request.user)
     ]
     groups = [{"title": "Dashboard", "items": pages}] if pages else []
-    for title, places in GROUPS.items():
+    for title, lists in GROUPS.items():
         items = [
             {"title": place.title, "icon": place.icon, "link": place.address, "line": place.line}
-            for place in places
+            for place in lists
             if place.is_open_to(request)
         ]
         if items:

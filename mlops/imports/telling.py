@@ -3,13 +3,12 @@
 An import is one transaction. On SQLite nobody else can write as long as it is open, and so nobody can write its
 progress into the database: it goes into a file beside it. On a database server the worker may be on another machine
 than the page: there it goes into the row, by a connection of its own. So both are written, and a page shows what is
-further. The file is also a lock, which the kernel gives back the moment its process dies.
+further. The file is also a lock (mlops/holding.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from mlops.holding import held, is_abandoned
 from mlops.models import LEASE, ImportJob
 
 logger = logging.getLogger(__name__)
@@ -115,25 +115,10 @@ class Bar:
 @contextlib.contextmanager
 def watched(job: ImportJob, *, clock: Clock) -> Iterator[Bar]:
     """A bar for the work in the block. Meanwhile its file is held, and a thread writes the row and renews its lease."""
-    with _held(job) as file:
+    with held(_path(job)) as file:
         bar = Bar(job, file)
         with _beating(bar, clock):
             yield bar
-
-
-@contextlib.contextmanager
-def _held(job: ImportJob) -> Iterator[int]:
-    path = _path(job)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    file = os.open(fresh, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        fresh.replace(path)  # under its name only once it is held: unheld means dead
-        yield file
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(file)
 
 
 @contextlib.contextmanager
@@ -165,17 +150,7 @@ def is_dead(job: ImportJob, now: datetime) -> bool:
     """Whether a job that says it is at work is not: its lease ran out, or its file is held by nobody."""
     if job.lease_until is not None and job.lease_until < now:
         return True
-    try:
-        file = os.open(_path(job), os.O_RDWR)
-    except FileNotFoundError:  # it is at work on another machine, or begins now
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(file)
-    return True
+    return is_abandoned(_path(job))
 
 
 def forget(job: ImportJob) -> None:

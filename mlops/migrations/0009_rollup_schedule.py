@@ -5,7 +5,7 @@ from django.db import migrations
 NAME, TASK = "Roll up", "mlops.tasks.roll_up"
 DESCRIPTION = (
     "Counts calls and answers by minute, hour and day, so that a page's cost grows with its time range and not with "
-    "the tables."
+    "the tables. Lines new tickets up for the label queue, too."
 )
 
 

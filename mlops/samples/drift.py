@@ -123,7 +123,7 @@ def _plain(signal: Signal, told: severity.Facts) -> dict[str, Any]:
         "threshold": signal.threshold,
         "drifted": signal.drifted,
         "since": since.isoformat() if since else None,
-        "words": severity.sentence(signal, told) if signal.drifted else "",
+        "words": f"{severity.meaning(signal, told)}." if signal.drifted else "",
     }
 
 

@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, cast
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from classifier.models import Scope, User
 from classifier.wording import local
+from mlops.places import GROUPS
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-READ, PREDICT, LABEL = (f"classifier.scope_{scope}" for scope in (Scope.READ, Scope.PREDICT, Scope.LABEL))
-PROMOTE, RUN = (f"classifier.scope_{scope}" for scope in (Scope.PROMOTE, Scope.RUN))
-IMPORT, EXPORT = "classifier.import_tickets", "classifier.export_rows"
 REFRESH_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Place:
-    """A page of the navigation: the name of its address, what it is called, its symbol, and what it takes."""
-
-    name: str
-    title: str
-    symbol: str
-    permission: str
-
-
-GROUPS = {
-    "Watch": (
-        Place("overview", "Overview", "space_dashboard", READ),
-        Place("quality", "Model quality", "verified", READ),
-        Place("monitoring", "Monitoring", "monitoring", READ),
-        Place("drift", "Drift", "trending_up", READ),
-    ),
-    "Work": (
-        Place("try", "Try it", "edit_note", PREDICT),
-        Place("queue", "Label queue", "checklist", LABEL),
-        Place("imports", "Import", "upload_file", IMPORT),
-        Place("exports", "Export", "download", EXPORT),
-    ),
-    "Read": (
-        Place("runbook", "Runbook", "menu_book", READ),
-        Place("concepts", "Concepts", "school", READ),
-    ),
-}
 
 
 def needs(*permissions: str) -> Callable[[View[P]], View[P]]:
@@ -92,21 +57,13 @@ def show(request: HttpRequest, template: str, *, title: str, status: int = 200, 
 
 def navigation(request: HttpRequest) -> list[tuple[str, list[dict[str, Any]]]]:
     """The groups of pages that the person may open."""
-    user = request.user
     groups = []
     for title, places in GROUPS.items():
         open_ = [
-            {"place": place, "address": address, "is_here": request.path == address}
+            {"place": place, "address": place.address, "is_here": request.path == place.address}
             for place in places
-            if isinstance(user, User) and user.has_perm(place.permission) and (address := address_of(place))
+            if place.is_open_to(request.user)
         ]
         if open_:
             groups.append((title, open_))
     return groups
-
-
-def address_of(place: Place) -> str:
-    try:
-        return reverse(place.name)
-    except NoReverseMatch:
-        return ""

@@ -18,7 +18,8 @@ from classifier.ml.artifact import DamagedModel
 from classifier.models import Category, Label, ModelVersion, Split, Ticket, User
 from classifier.naming import MAX_LENGTH, CategoryNames
 from mlops import evaluation
-from mlops.views.base import LABEL, RUN, needs
+from mlops.places import LABEL, RUN
+from mlops.views.base import needs
 from mlops.views.filters import number_of
 
 # What a label is good for depends on where its ticket stands; one among near-duplicates of two splits is for nothing.

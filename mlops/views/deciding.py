@@ -13,7 +13,8 @@ from classifier.models import ModelVersion, User
 from mlops import judging, promotion, tasks
 from mlops.judging import Verdict
 from mlops.models import MAX_REASON
-from mlops.views.base import PROMOTE, needs, show
+from mlops.places import PROMOTE
+from mlops.views.base import needs, show
 from mlops.views.filters import number_of
 
 FORCE = "mlops.force_promotion"

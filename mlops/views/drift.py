@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from mlops.dashboards import filters as filtering
 from mlops.dashboards.drift import drift as figures_of
-from mlops.views.base import READ, needs, show
+from mlops.places import READ
+from mlops.views.base import needs, show
 from mlops.views.filters import kept, number_of, ranges, select
 
 OFFERS = ("range", "version", "demo", "snapshot")

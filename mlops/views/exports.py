@@ -17,7 +17,8 @@ from classifier.exporting import Export
 from classifier.models import Category, Split
 from mlops.dashboards import filters as filtering
 from mlops.dashboards.filters import RANGES, Filters
-from mlops.views.base import EXPORT, needs, show
+from mlops.places import EXPORT
+from mlops.views.base import needs, show
 from mlops.views.filters import select
 
 FORMATS = {"csv": "CSV, for spreadsheets", "jsonl": "JSONL, for programs"}

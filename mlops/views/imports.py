@@ -18,7 +18,8 @@ from mlops import imports, tasks
 from mlops.dashboards import imports as shown
 from mlops.imports import NotPossible, Options, UnusableFile
 from mlops.models import ImportJob
-from mlops.views.base import IMPORT, needs, show
+from mlops.places import IMPORT
+from mlops.views.base import needs, show
 
 FORM_BYTES = 100_000  # of an upload, beside its file: the other fields and the marks between them
 TOO_LARGE = "The file must have at most {} MB. Split it, or import it with manage.py import_tickets."

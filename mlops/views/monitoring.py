@@ -11,7 +11,8 @@ from mlops.dashboards import filters as filtering
 from mlops.dashboards.filters import Filters
 from mlops.dashboards.monitoring import OFFERS
 from mlops.dashboards.monitoring import monitoring as figures_of
-from mlops.views.base import READ, needs, show
+from mlops.places import READ
+from mlops.views.base import needs, show
 from mlops.views.filters import kept, number_of, ranges, select
 
 

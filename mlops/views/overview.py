@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from mlops.dashboards import filters as filtering
 from mlops.dashboards.overview import overview as figures_of
-from mlops.views.base import READ, needs, show
+from mlops.places import READ
+from mlops.views.base import needs, show
 from mlops.views.filters import number_of, ranges
 from mlops.views.samples import sample_buttons
 

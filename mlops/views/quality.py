@@ -14,7 +14,8 @@ from mlops.dashboards import filters as filtering
 from mlops.dashboards.quality import quality as figures_of
 from mlops.dashboards.quality import tickets as tickets_of
 from mlops.dashboards.versions import Chosen, Status, choose
-from mlops.views.base import LABEL, PROMOTE, READ, RUN, needs, show
+from mlops.places import LABEL, PROMOTE, READ, RUN
+from mlops.views.base import needs, show
 from mlops.views.filters import kept, select
 
 STANDING = {Status.PRODUCTION: "in production", Status.CANDIDATE: "candidate", Status.ARCHIVED: "archived"}

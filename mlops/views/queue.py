@@ -22,8 +22,9 @@ from mlops.dashboards import filters as filtering
 from mlops.dashboards.answers import IN_SHORT
 from mlops.dashboards.filters import Filters
 from mlops.dashboards.queue import queue as words_of
+from mlops.places import LABEL
 from mlops.views import sitting
-from mlops.views.base import LABEL, needs, show
+from mlops.views.base import needs, show
 from mlops.views.filters import kept, number_of, select
 from mlops.views.sitting import Sitting, Step
 

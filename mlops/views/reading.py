@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 
 from mlops import runbook as texts
-from mlops.views.base import READ, needs, show
+from mlops.places import READ
+from mlops.views.base import needs, show
 
 
 @needs(READ)

@@ -7,7 +7,8 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from mlops import health
-from mlops.views.base import READ, needs
+from mlops.places import READ
+from mlops.views.base import needs
 
 WORDS = {
     "healthy": ("good", "Healthy"),

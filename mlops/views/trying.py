@@ -19,7 +19,8 @@ from classifier.problems import FieldError
 from classifier.storing import RequestFacts
 from classifier.ticketbody import MAX_CHARACTERS, check_text
 from mlops.dashboards import trying
-from mlops.views.base import LABEL, PREDICT, READ, forbidden, needs, show
+from mlops.places import LABEL, PREDICT, READ
+from mlops.views.base import forbidden, needs, show
 from mlops.views.filters import number_of
 
 TITLE = "Try it"

@@ -43,6 +43,8 @@ function start() {
     showStatus(place);
     window.setInterval(() => { if (!document.hidden) showStatus(place); }, 30000);
   }
+  // On a phone the pages stand in one line that scrolls: the open one must be in sight.
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   const box = document.getElementById("refresh");
   if (box === null) return;
   const seconds = Number(box.closest("[data-seconds]").dataset.seconds);

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from classifier.models import ApiRequest, ModelVersion, RequestRollup
+from classifier.models import ApiRequest, ModelVersion, RequestRollup, Waiting
 from mlops import drift, tasks
 from mlops.models import DriftSnapshot, RetrainDecision, TrainingRun
 from tests.factories import make_version
 from tests.mlops.making import kitchen
+from tests.mlops.paging import make_answer
 from tests.mlops.test_drift import answer, few_are_enough, version  # noqa: F401 (fixtures)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("home")]
@@ -86,3 +87,11 @@ def test_rolling_up_counts_what_was_asked_and_says_how_many_minutes() -> None:
 
     assert tasks.roll_up().startswith(("Rolled up 60 minutes, until ", "Rolled up 61 minutes, until "))
     assert RequestRollup.objects.get(grain="minute").count == 1
+
+
+def test_rolling_up_lines_tickets_up_for_the_label_queue() -> None:
+    answered = make_answer(make_version(status="production"), "billing", at=timezone.now(), is_review=True)
+
+    tasks.roll_up()
+
+    assert Waiting.objects.get().ticket_id == answered.ticket_id
