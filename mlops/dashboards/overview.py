@@ -45,7 +45,7 @@ def overview(filters: Filters, *, before: int | None = None) -> dict[str, Any]:
         "production": production,
         "has_any": bool(answers or calls.rows or requests),
         "n_answered": f"{sum(row.count for row in answers):,}",
-        "lead": lead(answers, production),
+        "lead": lead(answers, None if filters.is_demo else production),  # no sample version is in production
         "figures": figures(calls, answers, production),
         "charts": [traffic.over_time(calls), traffic.latency_over_time(calls)],
         "categories": by_category(answers),

@@ -125,3 +125,10 @@ def test_status_badge_names_what_is_not_well(at):
     assert page.status_code == 200
     assert "No model" in page.text
     assert "manage.py train" in page.text
+
+
+def test_no_sample_version_is_said_to_be_in_production(at):
+    version = make_version(is_demo=True, number=1_000_001)
+    make_answer(version, "billing", at=timezone.now(), is_demo=True)
+
+    assert "is in production" not in at.get("/?demo=1").context["lead"]
