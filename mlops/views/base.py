@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
+from classifier.models import User
 from classifier.wording import local
 from mlops.places import GROUPS
 
@@ -33,6 +34,12 @@ def needs(*permissions: str) -> Callable[[View[P]], View[P]]:
         return cast("View[P]", login_required(inner))
 
     return wrap
+
+
+def person(request: HttpRequest) -> User:
+    """Who is signed in, in a view that needs() guards."""
+    assert isinstance(request.user, User)  # noqa: S101 (needs() lets nobody else in; this tells mypy)
+    return request.user
 
 
 def forbidden(request: HttpRequest) -> HttpResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -19,7 +18,7 @@ from classifier.models import Category, Label, ModelVersion, Split, Ticket, User
 from classifier.naming import MAX_LENGTH, CategoryNames
 from mlops import evaluation
 from mlops.places import LABEL, RUN
-from mlops.views.base import needs
+from mlops.views.base import needs, person
 from mlops.views.filters import number_of
 
 # What a label is good for depends on where its ticket stands; one among near-duplicates of two splits is for nothing.
@@ -47,7 +46,7 @@ def label(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"No category is called “{said}”. {wanted} Nothing was changed.")
         return _back(request)
     try:
-        messages.success(request, _say(ticket, category, by=cast("User", request.user)))
+        messages.success(request, _say(ticket, category, by=person(request)))
     except (labelling.LabelOutranked, labelling.CategoryRetired, labelling.TextRemoved) as error:
         messages.error(request, str(error))
     except Ticket.DoesNotExist:  # deleted since it was looked up

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from classifier.models import ModelVersion, User
+from classifier.models import ModelVersion
 from mlops import judging, promotion, tasks
 from mlops.judging import Verdict
 from mlops.models import MAX_REASON
 from mlops.places import PROMOTE
-from mlops.views.base import needs, show
+from mlops.views.base import needs, person, show
 from mlops.views.filters import number_of
 
 FORCE = "mlops.force_promotion"
@@ -53,7 +53,7 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     refusal = ""
     if request.method == "POST" and form.is_valid():
         try:
-            row = promotion.roll_back(by=cast("User", request.user), **form.cleaned_data)
+            row = promotion.roll_back(by=person(request), **form.cleaned_data)
         except REFUSALS as error:
             refusal = str(error)
             form = ReasonForm(initial={**form.cleaned_data, "expected": now_there.number})
@@ -88,7 +88,7 @@ def promote(request: HttpRequest) -> HttpResponse:
     refusal, verdict = "", None
     if request.method == "POST" and form.is_valid():
         try:
-            promotion.promote(version, by=cast("User", request.user), **form.cleaned_data)
+            promotion.promote(version, by=person(request), **form.cleaned_data)
         except promotion.GateSaysNo as error:
             verdict = error.verdict  # what refused is what is shown: judged anew, it could be another
             refusal = f"The gate says no. {verdict.in_words()}"

@@ -32,10 +32,8 @@ DEFAULT = "30d"
 def exports_page(request: HttpRequest) -> HttpResponse:
     """The two forms."""
     slugs = [(slug, slug) for slug in Category.objects.values_list("slug", flat=True)]
-    ranges = select("range", "From the last", ((r.name, r.words) for r in RANGES.values()), chosen=DEFAULT, any_="")
-    ranges["choices"] = ranges["choices"][1:]
-    form = select("format", "As", FORMATS.items(), chosen="csv", any_="")
-    form["choices"] = form["choices"][1:]
+    ranges = select("range", "From the last", ((r.name, r.words) for r in RANGES.values()), chosen=DEFAULT)
+    form = select("format", "As", FORMATS.items(), chosen="csv")
     tickets = [
         ranges,
         select("category", "Label", slugs, chosen="", any_="any or none"),

@@ -16,9 +16,9 @@ def ranges(filters: Filters) -> list[dict[str, Any]]:
     ]
 
 
-def select(name: str, title: str, choices: Iterable[tuple[str, str]], *, chosen: str, any_: str) -> dict[str, Any]:
-    """A field to choose one of (value, words), or, by the words any_, none of them."""
-    offered = [("", any_), *choices]
+def select(name: str, title: str, choices: Iterable[tuple[str, str]], *, chosen: str, any_: str = "") -> dict[str, Any]:
+    """A field to choose one of (value, words), or, by the words any_, none of them; without any_ one must be chosen."""
+    offered = [*([("", any_)] if any_ else []), *choices]
     return {
         "name": name,
         "title": title,

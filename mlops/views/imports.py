@@ -12,14 +12,13 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET
 
-from classifier.models import User
 from classifier.wording import share
 from mlops import imports, tasks
 from mlops.dashboards import imports as shown
 from mlops.imports import NotPossible, Options, UnusableFile
 from mlops.models import ImportJob
 from mlops.places import IMPORT
-from mlops.views.base import needs, show
+from mlops.views.base import needs, person, show
 
 FORM_BYTES = 100_000  # of an upload, beside its file: the other fields and the marks between them
 TOO_LARGE = "The file must have at most {} MB. Split it, or import it with manage.py import_tickets."
@@ -74,7 +73,7 @@ def _upload(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Choose a file first: CSV or JSONL, with a column of texts and one of labels.")
         return redirect("imports")
     try:
-        job = imports.upload(file, by=_person(request), options=_options(request), now=timezone.now())
+        job = imports.upload(file, by=person(request), options=_options(request), now=timezone.now())
     except (UnusableFile, NotPossible) as refusal:
         messages.error(request, str(refusal))
         return redirect("imports")
@@ -100,7 +99,7 @@ def import_page(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _act(request: HttpRequest, job: ImportJob) -> HttpResponse:
-    by, action = _person(request), request.POST.get("action", "")
+    by, action = person(request), request.POST.get("action", "")
     try:
         if action == "look":
             imports.change(job, _options(request), by=by)
@@ -176,8 +175,3 @@ def _options(request: HttpRequest) -> Options:
         skip_bad="skip_bad" in given,
         create_categories="create_categories" in given,
     )
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 (needs() let nobody else in; this tells mypy)
-    return request.user

@@ -24,7 +24,7 @@ from mlops.dashboards.filters import Filters
 from mlops.dashboards.queue import queue as words_of
 from mlops.places import LABEL
 from mlops.views import sitting
-from mlops.views.base import needs, show
+from mlops.views.base import needs, person, show
 from mlops.views.filters import kept, number_of, select
 from mlops.views.sitting import Sitting, Step
 
@@ -43,7 +43,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         answer = _carry_out(request, filters, remembered, now=now)
         remembered.save(request.session)
         return answer
-    by, categories = _person(request), list(Category.objects.all())
+    by, categories = person(request), list(Category.objects.all())
     found = look(
         Wanted(category=filters.category, version=filters.version, reason=reason),
         Reader(by=by, skipped=list(remembered.skipped)),
@@ -69,11 +69,6 @@ def _shown(found: Next, categories: list[Category], *, by: User, now: datetime) 
     if found.fold is None:
         shown["has_model"] = ModelVersion.objects.in_production().exists()
     return shown
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 (needs() lets nobody else in; this tells mypy)
-    return request.user
 
 
 # --- Filters --------------------------------------------------------------------------------------
@@ -150,7 +145,7 @@ def _choose(
             ticket,
             category,
             alike=alike,
-            by=_person(request),
+            by=person(request),
             now=now,
             seed=settings.SEED,
             is_first="replace" not in request.POST,
@@ -187,7 +182,7 @@ def _undo(request: HttpRequest, remembered: Sitting, *, now: datetime) -> int | 
     step = remembered.done.pop()
     remembered.skipped.pop(step.ticket_id, None)
     n_ended = 0
-    for label in Label.objects.filter(pk__in=step.label_ids, by=_person(request)).order_by("pk"):
+    for label in Label.objects.filter(pk__in=step.label_ids, by=person(request)).order_by("pk"):
         try:
             reviewing.take_back(label, now=now)
         except (reviewing.LabelEnded, Ticket.DoesNotExist):

@@ -14,13 +14,13 @@ from django.utils import timezone
 from classifier import inference, labelling
 from classifier.inference import NoActiveCategory, NoModelInProduction
 from classifier.ml.artifact import DamagedModel
-from classifier.models import Category, Label, ModelVersion, Prediction, Ticket, User
+from classifier.models import Category, Label, ModelVersion, Prediction, Ticket
 from classifier.problems import FieldError
 from classifier.storing import RequestFacts
 from classifier.ticketbody import MAX_CHARACTERS, check_text
 from mlops.dashboards import trying
 from mlops.places import LABEL, PREDICT, READ
-from mlops.views.base import forbidden, needs, show
+from mlops.views.base import forbidden, needs, person, show
 from mlops.views.filters import number_of
 
 TITLE = "Try it"
@@ -77,7 +77,7 @@ def _ask(request: HttpRequest) -> HttpResponse:
         facts = RequestFacts(
             route=ROUTE,
             started=getattr(request, "started", None) or time.perf_counter(),
-            user=_person(request).pk,
+            user=person(request).pk,
             source=Ticket.Source.PAGE,
         )
         answered = inference.predict([text], external_ids=[None], request=facts, now=timezone.now())
@@ -85,11 +85,6 @@ def _ask(request: HttpRequest) -> HttpResponse:
         return _form(request, text=text, error=str(problem), status=503)
     assert answered.stored is not None  # noqa: S101 (predict always stores; this tells mypy)
     return HttpResponseRedirect(f"{reverse('try')}?prediction={answered.stored.prediction_ids[0]}")
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 (needs() lets nobody else in; this tells mypy)
-    return request.user
 
 
 # --- A kept one -----------------------------------------------------------------------------------
@@ -150,7 +145,7 @@ def _label(request: HttpRequest, ticket: Ticket, category: Category) -> None:
             ticket,
             category,
             source=Label.Source.AGENT,
-            by=_person(request),
+            by=person(request),
             now=timezone.now(),
             seed=settings.SEED,
         )
@@ -159,5 +154,5 @@ def _label(request: HttpRequest, ticket: Ticket, category: Category) -> None:
     except Ticket.DoesNotExist:
         messages.error(request, "The ticket was deleted meanwhile.")
     else:
-        n = "" if said.is_new else " It had that label already."
-        messages.success(request, f"Labelled {category.name}: the next training learns from it.{n}")
+        words = "" if said.is_new else " It had that label already."
+        messages.success(request, f"Labelled {category.name}.{words}")
