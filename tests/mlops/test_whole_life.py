@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ def test_a_model_is_loaded_trained_deployed_watched_and_replaced_without_a_perso
     assert api.call("GET", "quality/live?window=24h")[1]["totals"]["n_labelled"] == 60
 
     # Everything is on record.
-    until(lambda: rows(api, "classifier_linedup"), seconds=WATCH_SECONDS, what="tickets lined up for the queue")
+    for table in ("classifier_linedup", "classifier_requestrollup", "classifier_answerrollup"):
+        # A minute is rolled up when it is over.
+        until(partial(rows, api, table), seconds=2 * WATCH_SECONDS, what=f"rows of {table}")
     empty = [table for table in tables_of_ours(api) if table not in UNTOUCHED and not rows(api, table)]
     assert empty == []
